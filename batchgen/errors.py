@@ -1,0 +1,179 @@
+"""What can go wrong, sorted by what to do about it.
+
+    BatchgenError
+    ├── UsageError            mend the command or the manifest         exit 2
+    │   └── ManifestError     every problem of a manifest at once
+    ├── AccountBlocked        mend the key or the credit               exit 4
+    │   ├── KeyMissing
+    │   ├── KeyRejected
+    │   └── CreditExhausted
+    ├── StorageFailed         mend the disk or the journal             exit 5
+    ├── FolderBusy            wait for the other run                   exit 7
+    └── APIError              one call went wrong; the policy decides
+        ├── RequestRefused    surely not accepted, and never will be
+        ├── TryLater          surely not accepted, but may be later
+        ├── AnswerInDoubt     may have been accepted, and paid for
+        └── ResultUnavailable the image cannot be had from this link
+
+Foreign errors (sockets, SQLite, Pillow, YAML) are translated into these where they enter, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class BatchgenError(Exception):
+    """Anything that batchgen raises on purpose; the message says where, what, and what to do next."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(BatchgenError):
+    """The command or what it names cannot be carried out as written."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with a manifest, and how to mend it."""
+
+    source: str  #: the file, as the user named it
+    line: int | None = None  #: 1-based; None where the whole file is meant
+    message: str  #: what is wrong and what is allowed
+    hint: str | None = None  #: what to write instead
+
+    def __str__(self) -> str:
+        where = self.source if self.line is None else f"{self.source}:{self.line}"
+        return f"{where}: {self.message}" + (f" {self.hint}" if self.hint else "")
+
+
+class ManifestError(UsageError):
+    """A manifest that cannot be planned. Holds every problem found, in the order of the file."""
+
+    SHOWN: ClassVar[int] = 50
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(*self.problems)
+
+    def __str__(self) -> str:
+        lines = [str(problem) for problem in self.problems[: self.SHOWN]]
+        if len(self.problems) > self.SHOWN:
+            lines.append(f"… and {len(self.problems) - self.SHOWN} more of the kind.")
+        return "\n".join(lines)
+
+
+class AccountBlocked(BatchgenError):
+    """Nothing more will be accepted until the account is mended."""
+
+    exit_code = 4
+
+
+class KeyMissing(AccountBlocked):
+    """No API key was given."""
+
+    def __init__(self, *, host: str, variable: str) -> None:
+        super().__init__(
+            f"{host} needs an API key and {variable} is not set. Nothing was sent; "
+            f"run `export {variable}=…` and then the same command again."
+        )
+
+
+class KeyRejected(AccountBlocked):
+    """The API does not accept the key; nothing will work until it is replaced."""
+
+    def __init__(self, *, host: str, variable: str, answer: str) -> None:
+        super().__init__(
+            f"{host} does not accept the API key in {variable} ({answer}). "
+            "Nothing more was submitted; set a valid key and run the same command again."
+        )
+
+
+class CreditExhausted(AccountBlocked):
+    """The account has no credit left."""
+
+    def __init__(self, *, host: str, answer: str) -> None:
+        super().__init__(
+            f"{host} reports that the account has no credit left ({answer}). "
+            "Nothing more was submitted; add credit and run the same command again."
+        )
+
+
+class StorageFailed(BatchgenError):
+    """The batch folder cannot be read or written as it must be."""
+
+    exit_code = 5
+
+
+class FolderBusy(BatchgenError):
+    """Another run holds the batch folder."""
+
+    exit_code = 7
+
+    def __init__(self, folder: object) -> None:
+        super().__init__(
+            f"Another run is working in {folder}. Nothing was sent; "
+            f"watch it with `batchgen status {folder}`, or run again when it has ended."
+        )
+
+
+class APIError(BatchgenError):
+    """One call to the API or to an image host went wrong.
+
+    Args:
+        message: the API's own words where it gave any, cut and without secrets.
+        http_status: of the answer; None if there was none.
+        code: the API's machine-readable code, if it sent one.
+    """
+
+    def __init__(self, message: str, *, http_status: int | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.http_status = http_status
+        self.code = code
+
+
+class RequestRefused(APIError):
+    """Surely not accepted, and the same request never will be (a 4xx that names the input)."""
+
+
+class TryLater(APIError):
+    """Surely not accepted, but may be at another time: 429, 503 with Retry-After, no connection.
+
+    Args:
+        retry_after: seconds the API asks to wait; None if it did not say.
+        capacity: True if the API said that too much is in flight, so that less should be.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        http_status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        capacity: bool = False,
+    ) -> None:
+        super().__init__(message, http_status=http_status, code=code)
+        self.retry_after = retry_after
+        self.capacity = capacity
+
+
+class AnswerInDoubt(APIError):
+    """The request may have reached the API, and may be paid for, but its answer was lost."""
+
+
+class ResultUnavailable(APIError):
+    """A link did not give a usable image.
+
+    Args:
+        permanent: True if asking the same link again is pointless (404, 410, broken bytes, refused address).
+    """
+
+    def __init__(self, message: str, *, http_status: int | None = None, permanent: bool = False) -> None:
+        super().__init__(message, http_status=http_status)
+        self.permanent = permanent

@@ -1,0 +1,255 @@
+"""The life of one request: events, states, and one table that says which event leads where. Pure.
+
+An event is a fact; the state is what the facts add up to. `advance` is the only way from one record to the
+next, for the journal as for its in-memory twin, and an event that the table does not allow raises and changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, assert_never
+
+from batchgen.model import Failure, JobId, MissingImage, RunId, StoredImage
+
+
+class State(StrEnum):
+    """Where a request stands as far as the journal knows."""
+
+    PLANNED = "planned"
+    SUBMITTING = "submitting"  # the POST may have arrived
+    IN_DOUBT = "in_doubt"  # may have been paid for
+    SUBMITTED = "submitted"
+    READY = "ready"  # images wait at the API, for a limited time
+    STORED = "stored"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitStarted:
+    """A POST is about to be sent. On disk before it is."""
+
+    kind: Literal["SubmitStarted"] = "SubmitStarted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitAccepted:
+    """The API took the request and named its job."""
+
+    job_id: JobId
+    early_urls: tuple[str, ...] = ()
+    kind: Literal["SubmitAccepted"] = "SubmitAccepted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitRefused:
+    """The API surely did not take the request; nothing was paid."""
+
+    failure: Failure
+    kind: Literal["SubmitRefused"] = "SubmitRefused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLost:
+    """The POST may have arrived, but no answer says so."""
+
+    failure: Failure
+    kind: Literal["AnswerLost"] = "AnswerLost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resubmitted:
+    """The user's policy is to submit again what is in doubt."""
+
+    kind: Literal["Resubmitted"] = "Resubmitted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCompleted:
+    """The images are made and wait at these links."""
+
+    urls: tuple[str, ...]
+    job_id: JobId | None = None  #: where a POST was answered by the result itself, if it named the job
+    kind: Literal["JobCompleted"] = "JobCompleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailed:
+    """The API accepted the job and then gave no images."""
+
+    failure: Failure
+    again: bool  #: whether the policy tries once more
+    kind: Literal["JobFailed"] = "JobFailed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesStored:
+    """Every image that the job made is verified and safe on disk; samples it did not make are named."""
+
+    images: tuple[StoredImage, ...]
+    missing: tuple[MissingImage, ...] = ()
+    kind: Literal["ImagesStored"] = "ImagesStored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultLost:
+    """A link gave no usable image; the job is asked for fresh ones."""
+
+    failure: Failure
+    kind: Literal["ResultLost"] = "ResultLost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaveUp:
+    """Nothing more is tried."""
+
+    failure: Failure
+    kind: Literal["GaveUp"] = "GaveUp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopened:
+    """The user asked to try again what had failed."""
+
+    kind: Literal["Reopened"] = "Reopened"
+
+
+Event = (
+    SubmitStarted
+    | SubmitAccepted
+    | SubmitRefused
+    | AnswerLost
+    | Resubmitted
+    | JobCompleted
+    | JobFailed
+    | ImagesStored
+    | ResultLost
+    | GaveUp
+    | Reopened
+)
+
+#: (state, event) -> the states it may lead to. Where there are two, the event itself says which.
+TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
+    {
+        (State.PLANNED, SubmitStarted): (State.SUBMITTING,),
+        (State.PLANNED, GaveUp): (State.FAILED,),
+        (State.SUBMITTING, SubmitAccepted): (State.SUBMITTED,),
+        (State.SUBMITTING, JobCompleted): (State.READY,),
+        (State.SUBMITTING, JobFailed): (State.PLANNED, State.FAILED),
+        (State.SUBMITTING, SubmitRefused): (State.PLANNED,),
+        (State.SUBMITTING, AnswerLost): (State.IN_DOUBT,),
+        (State.IN_DOUBT, Resubmitted): (State.PLANNED,),
+        (State.IN_DOUBT, GaveUp): (State.FAILED,),
+        (State.SUBMITTED, JobCompleted): (State.READY,),
+        (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED),
+        (State.READY, ImagesStored): (State.STORED,),
+        (State.READY, ResultLost): (State.SUBMITTED,),
+        (State.READY, GaveUp): (State.FAILED,),
+        (State.FAILED, Reopened): (State.PLANNED,),
+    }
+)
+
+#: The states that end a request's life, unless the user reopens it.
+ENDED = frozenset({State.STORED, State.FAILED})
+#: The states in which the API may hold something that was paid for.
+OPEN = frozenset({State.SUBMITTING, State.IN_DOUBT, State.SUBMITTED, State.READY})
+
+
+class IllegalStep(RuntimeError):
+    """An event that cannot happen in that state: a bug in batchgen, never the user's doing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a request's events add up to. Times are seconds since the epoch, UTC."""
+
+    state: State = State.PLANNED
+    run_id: RunId | None = None  #: the run that recorded the last event
+    job_id: JobId | None = None
+    early_urls: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    images: tuple[StoredImage, ...] = ()
+    missing: tuple[MissingImage, ...] = ()
+    failure: Failure | None = None  #: the last one; cleared by success
+    attempts: int = 0  #: POSTs started
+    results_lost: int = 0  #: times that links of the present job proved useless
+    submitted_at: float | None = None  #: when the last POST was started
+    completed_at: float | None = None  #: when the job was seen to have ended
+    downloaded_at: float | None = None  #: when the last image was safe on disk
+
+
+def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record:
+    """The record after *event*.
+
+    Args:
+        at: when it happened, seconds since the epoch.
+        run_id: the run that saw it happen.
+
+    Raises:
+        IllegalStep: the table has no such step; nothing has changed.
+    """
+    allowed = TABLE.get((record.state, type(event)))
+    if allowed is None:
+        raise IllegalStep(f"{event.kind} cannot happen to a request that is {record.state}")
+    record = replace(record, run_id=run_id)
+    match event:
+        case SubmitStarted():
+            return replace(
+                record,
+                state=State.SUBMITTING,
+                attempts=record.attempts + 1,
+                submitted_at=at,
+                job_id=None,
+                completed_at=None,
+                results_lost=0,
+            )
+        case SubmitAccepted():
+            return replace(record, state=State.SUBMITTED, job_id=event.job_id, early_urls=event.early_urls)
+        case SubmitRefused():
+            return replace(record, state=State.PLANNED, failure=event.failure)
+        case AnswerLost():
+            return replace(record, state=State.IN_DOUBT, failure=event.failure)
+        case Resubmitted() | Reopened():
+            return replace(record, state=State.PLANNED)
+        case JobCompleted():
+            return replace(
+                record,
+                state=State.READY,
+                job_id=event.job_id or record.job_id,
+                urls=event.urls,
+                completed_at=at if record.completed_at is None else record.completed_at,
+            )
+        case JobFailed():
+            state = State.PLANNED if event.again else State.FAILED
+            return replace(record, state=state, failure=event.failure, completed_at=at)
+        case ImagesStored():
+            return replace(
+                record,
+                state=State.STORED,
+                images=event.images,
+                missing=event.missing,
+                failure=None,
+                urls=(),
+                early_urls=(),
+                downloaded_at=at,
+            )
+        case ResultLost():
+            return replace(
+                record, state=State.SUBMITTED, failure=event.failure, urls=(), results_lost=record.results_lost + 1
+            )
+        case GaveUp():
+            return replace(record, state=State.FAILED, failure=event.failure)
+        case _:
+            assert_never(event)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; `docs/architecture.md` holds exactly this text."""
+    lines = ["stateDiagram-v2", "    [*] --> PLANNED"]
+    for (state, event), targets in TABLE.items():
+        lines += [f"    {state.name} --> {target.name}: {event.__name__}" for target in targets]
+    lines += [f"    {state.name} --> [*]" for state in State if state in ENDED]
+    return "\n".join(lines)

@@ -1,0 +1,125 @@
+"""The nouns: what flows from manifest to index. Frozen values, no behaviour beyond naming. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+RequestKey = NewType("RequestKey", str)
+JobId = NewType("JobId", str)
+RunId = NewType("RunId", str)
+
+#: A value of a request parameter, as the API takes it in JSON.
+ParamValue = str | int | float | bool
+#: A value of a label, as it travels into the index.
+LabelValue = str | int | float | bool | None
+
+
+class InDoubt(StrEnum):
+    """What to do with a request that may have been paid for although its answer was lost."""
+
+    HOLD = "hold"  # leave it, report it
+    RETRY = "retry"  # submit it again, at the risk of paying twice
+    FAIL = "fail"  # give it up
+
+
+class FailureKind(StrEnum):
+    """Why a request, or one of its samples, has no image. Written to the index as `error_class`."""
+
+    REFUSED = "refused"  # the API does not take this input
+    CONTENT_POLICY = "content_policy"  # the API will not draw this
+    UNREACHABLE = "unreachable"  # surely never arrived
+    BUSY = "busy"  # 429, or 503 with Retry-After
+    ANSWER_LOST = "answer_lost"  # may have arrived; nobody knows
+    JOB_FAILED = "job_failed"  # accepted, and then failed at the API
+    JOB_LOST = "job_lost"  # accepted, and then forgotten by the API
+    RESULT_LOST = "result_lost"  # finished, but its images cannot be had
+    MISSING = "missing"  # the job gave fewer images than were asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something did not happen, in the API's words where it gave any."""
+
+    kind: FailureKind
+    message: str
+    http_status: int | None = None
+    code: str | None = None  #: the API's own code, such as MODEL_ERROR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One entry of a manifest, validated and complete: every parameter of the profile has its value."""
+
+    index: int  #: 0-based position among the manifest's rows
+    prompt: str
+    params: Mapping[str, ParamValue]  #: canonical values, defaults filled in; neither the prompt nor a tag
+    file_prefix: str  #: already safe for a file name
+    labels: Mapping[str, LabelValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One submission: `samples` images of one prompt with one set of parameters."""
+
+    key: RequestKey
+    row_index: int  #: 0-based position of its row in the manifest
+    repeat: int  #: 0 for the first of the manifest's `repeat`
+    first_sample: int  #: samples wanted by all requests before this one; places its files in folders
+    batch_id: str
+    file_prefix: str
+    file_stem: str  #: unique in the batch; the sample number and the extension follow it
+    prompt: str
+    params: Mapping[str, ParamValue]  #: as of Row
+    labels: Mapping[str, LabelValue]
+
+    @property
+    def samples(self) -> int:
+        """Images wanted, at least 1."""
+        return int(self.params.get("samples", 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedImage:
+    """What an image's bytes were found to be after a full decode."""
+
+    format: str  #: file extension without dot: png, webp or jpg
+    width: int  #: pixels
+    height: int  #: pixels
+    sha256: str  #: of the bytes; 64 hex digits
+    bytes: int  #: length of the file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """One verified image file of a request, safe on disk."""
+
+    sample: int  #: 0-based
+    file_name: str  #: relative to the batch folder, forward slashes
+    source_url: str  #: where it was downloaded from
+    image: VerifiedImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingImage:
+    """A sample of a stored request that has no image."""
+
+    sample: int  #: 0-based
+    failure: Failure
+    source_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFacts:
+    """What is true of every row of a batch; the same for all rows of its index."""
+
+    batch_id: str
+    run_id: RunId
+    manifest_sha256: str  #: of the manifest file's bytes; 64 hex digits
+    profile: str
+    provider: str
+    model: str
+    endpoint: str
+    price_per_image: float | None  #: in the account's currency; None if nobody said

@@ -1,0 +1,171 @@
+"""What the runner needs from the world. Adapters provide it; `batchgen.testing` has in-memory twins. Pure.
+
+A port says what is promised; contract tests hold every implementation to it, twins and real ones alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from batchgen.lifecycle import Event, Record
+from batchgen.model import Failure, JobId, Request, RequestKey, VerifiedImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The API took the request; the job goes on there."""
+
+    job_id: JobId
+    early_urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The images are made."""
+
+    urls: tuple[str, ...]  #: in sample order; may be fewer than were asked for, never none
+    job_id: JobId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The job ended at the API without images."""
+
+    failure: Failure
+    retryable: bool  #: whether the API's answer leaves hope for another try
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """The job has not ended, as far as its answer can be understood."""
+
+    state: str  #: the API's word
+
+
+Submission = Accepted | Completed | Failed
+JobStatus = Working | Completed | Failed
+
+
+class ImageAPI(Protocol):
+    """A text-to-image API and the hosts its images lie on."""
+
+    async def submit(self, request: Request) -> Submission:
+        """Send the POST once. It costs money and is never repeated inside.
+
+        Raises:
+            AccountBlocked: nothing more will be accepted.
+            RequestRefused: surely not accepted, now or later.
+            TryLater: surely not accepted, perhaps later.
+            AnswerInDoubt: may have been accepted.
+        """
+
+    async def status(self, job_id: JobId) -> JobStatus:
+        """Where the job stands.
+
+        Raises:
+            AccountBlocked: the key no longer works.
+            RequestRefused: the API does not know the job.
+            TryLater: no usable answer this time; says nothing about the job.
+        """
+
+    async def download(self, url: str) -> bytes:
+        """The bytes behind a link, whole.
+
+        Raises:
+            ResultUnavailable: not to be had; says whether trying again makes sense.
+        """
+
+
+class Journal(Protocol):
+    """The append-only memory of a batch: what was paid for, and what came of it."""
+
+    async def record(self, key: RequestKey, event: Event) -> Record:
+        """Add the event; returns once it would survive a power cut.
+
+        Raises:
+            IllegalStep: the table does not allow it; nothing has changed.
+            StorageFailed: it could not be made durable; nothing has changed.
+        """
+
+    def records(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, Record]:
+        """The records of those keys that have any events."""
+
+    def unfinished(self) -> Sequence[RequestKey]:
+        """The keys of requests at which the API may hold something paid for (`lifecycle.OPEN`)."""
+
+
+class ImageCheck(Protocol):
+    """Decides whether bytes are the image that was asked for."""
+
+    def verify(self, content: bytes) -> VerifiedImage:
+        """Decode the image wholly. Called in a thread.
+
+        Raises:
+            ResultUnavailable: not an image, damaged, or of a kind that is not taken; permanent.
+        """
+
+
+class ImageStore(Protocol):
+    """Where images are kept."""
+
+    def keep(self, file_stem: str, image: VerifiedImage, content: bytes) -> str:
+        """Write the image so that it is there whole or not at all, and survives a power cut. Called in a thread.
+
+        Args:
+            file_stem: relative to the batch folder, without extension.
+
+        Returns:
+            The file's name relative to the batch folder, with forward slashes.
+
+        Raises:
+            StorageFailed: the disk does not take it.
+        """
+
+
+class Clock(Protocol):
+    """Time, and waiting for it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request to be carried on, and where it stands."""
+
+    request: Request
+    record: Record
+
+
+class Feed(Protocol):
+    """The plan's requests that still need work, those already paid for first."""
+
+    async def claim(self, count: int) -> Sequence[Claim]:
+        """Up to *count* requests not claimed before; none means that there are no more."""
+
+
+class Observer:
+    """Told what happens in a run; every method does nothing unless overridden. Must not raise or block."""
+
+    def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
+        """A request took a step, and it is on disk."""
+
+    def paused(self, seconds: float, reason: str) -> None:
+        """No request is submitted for that long."""
+
+    def overdue(self, request: Request, record: Record) -> None:
+        """A job has not ended within its deadline and is left for a later run."""
+
+    def trouble(self, request: Request, reason: str) -> None:
+        """Something failed that will be tried again."""
+
+    def stopping(self, reason: str) -> None:
+        """No request is submitted any more."""
