@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, assert_never
 
-from batchgen.model import Failure, JobId, MissingImage, RunId, StoredImage
+from batchgen.model import Failure, FailureKind, JobId, MissingImage, RunId, StoredImage
 
 
 class State(StrEnum):
@@ -73,6 +73,7 @@ class JobCompleted:
 
     urls: tuple[str, ...]
     job_id: JobId | None = None  #: where a POST was answered by the result itself, if it named the job
+    response: str | None = None  #: the API's answer, cut and without secrets; JSON text
     kind: Literal["JobCompleted"] = "JobCompleted"
 
 
@@ -82,6 +83,7 @@ class JobFailed:
 
     failure: Failure
     again: bool  #: whether the policy tries once more
+    response: str | None = None  #: as of JobCompleted
     kind: Literal["JobFailed"] = "JobFailed"
 
 
@@ -173,8 +175,10 @@ class Record:
     urls: tuple[str, ...] = ()
     images: tuple[StoredImage, ...] = ()
     missing: tuple[MissingImage, ...] = ()
+    response: str | None = None  #: the API's last answer about the end of a job
     failure: Failure | None = None  #: the last one; cleared by success
-    attempts: int = 0  #: POSTs started
+    attempts: int = 0  #: POSTs that reached the API, or may have
+    job_failures: int = 0  #: times the API took the request and then failed it, since it was last reopened
     results_lost: int = 0  #: times that links of the present job proved useless
     submitted_at: float | None = None  #: when the last POST was started
     completed_at: float | None = None  #: when the job was seen to have ended
@@ -209,22 +213,33 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
         case SubmitAccepted():
             return replace(record, state=State.SUBMITTED, job_id=event.job_id, early_urls=event.early_urls)
         case SubmitRefused():
-            return replace(record, state=State.PLANNED, failure=event.failure)
+            counts = event.failure.kind not in (FailureKind.BUSY, FailureKind.UNREACHABLE)
+            attempts = record.attempts if counts else record.attempts - 1
+            return replace(record, state=State.PLANNED, failure=event.failure, attempts=attempts)
         case AnswerLost():
             return replace(record, state=State.IN_DOUBT, failure=event.failure)
-        case Resubmitted() | Reopened():
+        case Resubmitted():
             return replace(record, state=State.PLANNED)
+        case Reopened():
+            return replace(record, state=State.PLANNED, job_failures=0)
         case JobCompleted():
             return replace(
                 record,
                 state=State.READY,
                 job_id=event.job_id or record.job_id,
                 urls=event.urls,
+                response=event.response,
                 completed_at=at if record.completed_at is None else record.completed_at,
             )
         case JobFailed():
-            state = State.PLANNED if event.again else State.FAILED
-            return replace(record, state=state, failure=event.failure, completed_at=at)
+            return replace(
+                record,
+                state=State.PLANNED if event.again else State.FAILED,
+                failure=event.failure,
+                response=event.response,
+                completed_at=at,
+                job_failures=record.job_failures + 1,
+            )
         case ImagesStored():
             return replace(
                 record,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Self
 
 RequestKey = NewType("RequestKey", str)
 JobId = NewType("JobId", str)
@@ -116,10 +117,22 @@ class BatchFacts:
     """What is true of every row of a batch; the same for all rows of its index."""
 
     batch_id: str
-    run_id: RunId
     manifest_sha256: str  #: of the manifest file's bytes; 64 hex digits
     profile: str
     provider: str
     model: str
     endpoint: str
     price_per_image: float | None  #: in the account's currency; None if nobody said
+
+    def to_json(self) -> str:
+        """As text that `from_json` takes."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """From the text of `to_json`.
+
+        Raises:
+            ValueError, TypeError: it is not.
+        """
+        return cls(**json.loads(text))

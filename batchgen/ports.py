@@ -27,6 +27,7 @@ class Completed:
 
     urls: tuple[str, ...]  #: in sample order; may be fewer than were asked for, never none
     job_id: JobId | None = None
+    response: str | None = None  #: the answer as JSON text, cut and without secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Failed:
 
     failure: Failure
     retryable: bool  #: whether the API's answer leaves hope for another try
+    response: str | None = None  #: as of Completed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +154,20 @@ class Feed(Protocol):
         """Up to *count* requests not claimed before; none means that there are no more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How much there is to do, and how much of it is done, counted in images."""
+
+    wanted: int
+    stored: int
+    concurrency: int  #: jobs in flight at most
+
+
 class Observer:
     """Told what happens in a run; every method does nothing unless overridden. Must not raise or block."""
+
+    def begun(self, progress: Progress) -> None:
+        """The run is about to submit or to ask about the first request."""
 
     def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
         """A request took a step, and it is on disk."""
@@ -169,3 +183,34 @@ class Observer:
 
     def stopping(self, reason: str) -> None:
         """No request is submitted any more."""
+
+
+class Observers(Observer):
+    """Several observers as one, told in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def begun(self, progress: Progress) -> None:
+        for observer in self._observers:
+            observer.begun(progress)
+
+    def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
+        for observer in self._observers:
+            observer.changed(request, before, event, after)
+
+    def paused(self, seconds: float, reason: str) -> None:
+        for observer in self._observers:
+            observer.paused(seconds, reason)
+
+    def overdue(self, request: Request, record: Record) -> None:
+        for observer in self._observers:
+            observer.overdue(request, record)
+
+    def trouble(self, request: Request, reason: str) -> None:
+        for observer in self._observers:
+            observer.trouble(request, reason)
+
+    def stopping(self, reason: str) -> None:
+        for observer in self._observers:
+            observer.stopping(reason)

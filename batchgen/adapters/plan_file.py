@@ -1,0 +1,144 @@
+"""The frozen plan, `.batchgen/plan.parquet`: what a batch asks for, whatever becomes of its manifest.
+
+Written once per plan, streamed both ways: neither writing nor reading holds more than one row group.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchgen.errors import StorageFailed
+from batchgen.model import LabelValue, Request, RequestKey
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("request_key", pa.string(), nullable=False),
+        pa.field("row_index", pa.int64(), nullable=False),
+        pa.field("repeat", pa.int32(), nullable=False),
+        pa.field("first_sample", pa.int64(), nullable=False),
+        pa.field("batch_id", pa.string(), nullable=False),
+        pa.field("file_prefix", pa.string(), nullable=False),
+        pa.field("file_stem", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("params", pa.string(), nullable=False),  # JSON object
+        pa.field("labels", pa.string(), nullable=False),  # JSON object
+    ]
+)
+_ROW_GROUP = 5_000
+_HEAD = b"batchgen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanHead:
+    """What a frozen plan says of itself."""
+
+    fingerprint: str  #: equal for equal manifests, overrides and tool versions
+    requests: int
+    samples: int
+    label_types: Mapping[str, str]  #: label -> int, float, bool or str; in order of appearance
+
+
+class PlanFile:
+    """A frozen plan, opened for reading; iterate it as often as needed.
+
+    Raises:
+        StorageFailed: it is not there or not readable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            metadata = pq.read_schema(path).metadata or {}
+            self.head = PlanHead(**json.loads(metadata[_HEAD]))
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+            raise StorageFailed(
+                f"The frozen plan {path} cannot be read ({error}). Run the manifest again: it is made anew."
+            ) from error
+
+    def __iter__(self) -> Iterator[Request]:
+        with pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(batch_size=_ROW_GROUP):
+                for line in batch.to_pylist():
+                    line["params"] = json.loads(line["params"])
+                    line["labels"] = json.loads(line["labels"])
+                    yield Request(**line)
+
+    def keys(self) -> Iterator[RequestKey]:
+        """The request keys alone, in order."""
+        with pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(batch_size=65_536, columns=["request_key"]):
+                yield from map(RequestKey, batch.column(0).to_pylist())
+
+
+def freeze(requests: Iterable[Request], path: Path, *, fingerprint: str) -> PlanHead:
+    """Write a plan so that it is there whole or not at all.
+
+    Raises:
+        StorageFailed: the disk does not take it.
+        ManifestError: from *requests*; nothing was written then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    count = _Count()
+    try:
+        with pq.ParquetWriter(part, _SCHEMA, compression="zstd") as writer:
+            stream = iter(requests)
+            while lines := [count.line(request) for request in islice(stream, _ROW_GROUP)]:
+                writer.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA))
+            head = PlanHead(
+                fingerprint=fingerprint,
+                requests=count.requests,
+                samples=count.samples,
+                label_types=count.label_types,
+            )
+            writer.add_key_value_metadata({_HEAD: json.dumps(asdict(head)).encode()})
+        part.replace(path)
+    except OSError as error:
+        raise StorageFailed(f"The plan cannot be written to {path}: {error}. Make room and run again.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return head
+
+
+class _Count:
+    """What is learnt of a plan while it is written."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.samples = 0
+        self.label_types: dict[str, str] = {}
+
+    def line(self, request: Request) -> dict[str, object]:
+        self.requests += 1
+        self.samples += request.samples
+        for name, value in request.labels.items():
+            self.label_types[name] = _common_type(self.label_types.get(name), value)
+        return {
+            "request_key": request.key,
+            "row_index": request.row_index,
+            "repeat": request.repeat,
+            "first_sample": request.first_sample,
+            "batch_id": request.batch_id,
+            "file_prefix": request.file_prefix,
+            "file_stem": request.file_stem,
+            "prompt": request.prompt,
+            "params": json.dumps(dict(request.params), ensure_ascii=False),
+            "labels": json.dumps(dict(request.labels), ensure_ascii=False),
+        }
+
+
+def _common_type(known: str | None, value: LabelValue) -> str:
+    """The type of a label's column once *value* is in it; text takes everything, a column of nulls is text."""
+    if value is None:
+        return known or "null"
+    kind = type(value).__name__
+    if known in (None, "null", kind):
+        return kind
+    return "float" if {known, kind} == {"int", "float"} else "str"

@@ -1,0 +1,64 @@
+"""`.batchgen/run.jsonl`: one JSON object for each step of each request, for machines and for hindsight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from batchgen.lifecycle import Event, Record
+from batchgen.model import Request, RunId
+from batchgen.ports import Observer
+
+
+class RunLog(Observer):
+    """Writes what it is told to a file; `close` when done.
+
+    Raises:
+        OSError: the file cannot be opened for appending.
+    """
+
+    def __init__(self, path: Path, *, run_id: RunId) -> None:
+        self._file: IO[str] = path.open("a", encoding="utf-8", buffering=1)
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        logger = structlog.wrap_logger(
+            structlog.PrintLogger(self._file), processors=[stamp, renderer], wrapper_class=structlog.BoundLogger
+        )
+        self._log: structlog.BoundLogger = logger.bind(run_id=run_id)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def note(self, event: str, **keys: object) -> None:
+        """One more line: a dotted constant and its keys."""
+        self._log.msg(event, **keys)
+
+    def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
+        """A request took a step."""
+        failure = getattr(event, "failure", None)
+        keys: dict[str, object] = {"request_key": request.key, "fact": event.kind, "state": after.state}
+        if after.job_id is not None:
+            keys["job_id"] = after.job_id
+        failure = getattr(event, "failure", None)
+        if failure is not None:
+            keys |= {"kind": failure.kind, "message": failure.message, "http_status": failure.http_status}
+        self.note("request.changed", **keys)
+
+    def paused(self, seconds: float, reason: str) -> None:
+        """Submitting waits."""
+        self.note("submit.paused", wait_s=round(seconds, 3), reason=reason)
+
+    def overdue(self, request: Request, record: Record) -> None:
+        """A job is left for a later run."""
+        self.note("job.overdue", request_key=request.key, job_id=record.job_id)
+
+    def trouble(self, request: Request, reason: str) -> None:
+        """Something is tried again."""
+        self.note("request.trouble", request_key=request.key, reason=reason)
+
+    def stopping(self, reason: str) -> None:
+        """Submitting has ended."""
+        self.note("run.stopping", reason=reason)

@@ -1,0 +1,72 @@
+"""The feed of a run: the frozen plan, less what the journal says is done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from batchgen.lifecycle import OPEN, Record, State
+from batchgen.model import FailureKind, Request
+from batchgen.ports import Claim, Journal
+
+_LOOKED_UP_AT_ONCE = 1_000
+
+
+class PlanFeed:
+    """Hands out what is left of a plan: first what the API may hold already, then the rest in plan order.
+
+    Args:
+        requests: the frozen plan; iterated twice at most.
+        retry: failed requests of these kinds are handed out again.
+        max_images: images that may be newly requested; the feed ends before the first request beyond.
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[Request],
+        journal: Journal,
+        *,
+        retry: frozenset[FailureKind] = frozenset(),
+        max_images: int | None = None,
+    ) -> None:
+        self._requests = requests
+        self._journal = journal
+        self._retry = retry
+        self._images_left = max_images
+        self._claims: Iterator[Claim] = self._walk()
+        self.stopped: str | None = None  #: why it ended before the plan did; None if it did not
+
+    async def is_empty(self) -> bool:
+        """Whether nothing is left to claim."""
+        first = await self.claim(1)
+        self._claims = chain(first, self._claims)
+        return not first
+
+    async def claim(self, count: int) -> Sequence[Claim]:
+        """See `ports.Feed`."""
+        return await asyncio.to_thread(lambda: list(islice(self._claims, count)))
+
+    def _walk(self) -> Iterator[Claim]:
+        unfinished = frozenset(self._journal.unfinished())
+        if unfinished:
+            yield from self._look_up(request for request in self._requests if request.key in unfinished)
+        for claim in self._look_up(request for request in self._requests if request.key not in unfinished):
+            if not self._wanted(claim.record):
+                continue
+            if self._images_left is not None:
+                self._images_left -= claim.request.samples
+                if self._images_left < 0:
+                    self.stopped = "--max-images was reached"
+                    return
+            yield claim
+
+    def _look_up(self, requests: Iterator[Request]) -> Iterator[Claim]:
+        while some := list(islice(requests, _LOOKED_UP_AT_ONCE)):
+            records = self._journal.records([request.key for request in some])
+            yield from (Claim(request, records.get(request.key, Record())) for request in some)
+
+    def _wanted(self, record: Record) -> bool:
+        if record.state is State.FAILED:
+            return record.failure is not None and record.failure.kind in self._retry
+        return record.state is State.PLANNED or record.state in OPEN

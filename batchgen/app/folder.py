@@ -1,0 +1,54 @@
+"""The batch folder: what lies where. The layout is a promise to everything that reads a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgen import index
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFolder:
+    """Paths in one batch's folder; nothing is made or checked."""
+
+    root: Path
+
+    @property
+    def index(self) -> Path:
+        """One row a sample."""
+        return self.root / index.FILE_NAME
+
+    @property
+    def card(self) -> Path:
+        """The dataset card."""
+        return self.root / "README.md"
+
+    @property
+    def state(self) -> Path:
+        """What batchgen needs to go on; readers of the dataset need none of it."""
+        return self.root / ".batchgen"
+
+    @property
+    def journal(self) -> Path:
+        """What was paid for, and what came of it."""
+        return self.state / "journal.sqlite"
+
+    @property
+    def plan(self) -> Path:
+        """The frozen plan."""
+        return self.state / "plan.parquet"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object for each step."""
+        return self.state / "run.jsonl"
+
+    @property
+    def simulator(self) -> Path:
+        """Jobs of the built-in simulator, so that it survives a kill as the real API would."""
+        return self.state / "simulator.jsonl"
+
+    def manifest(self, suffix: str) -> Path:
+        """The manifest as given."""
+        return self.state / f"manifest{suffix}"

@@ -1,0 +1,57 @@
+"""What a run leaves behind, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchgen import index
+from batchgen.app.folder import BatchFolder
+from batchgen.index import Status
+from batchgen.model import RunId
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A batch as a run left it."""
+
+    out: Path  #: the batch folder
+    batch_id: str
+    run_id: RunId
+    samples: Mapping[Status, int]  #: images wanted, by what became of them
+    stopped: str | None  #: why the run ended before everything was submitted; None if it did not
+
+    @classmethod
+    def of(cls, out: Path, *, run_id: RunId, stopped: str | None) -> RunResult:
+        """Read from the batch's index.
+
+        Raises:
+            StorageFailed: it cannot be read.
+        """
+        path = BatchFolder(out).index
+        facts, _ = index.read_facts(path)
+        return cls(out=out, batch_id=facts.batch_id, run_id=run_id, samples=index.counts(path), stopped=stopped)
+
+    @property
+    def exit_code(self) -> int:
+        """What `batchgen run` ends with: 0 all stored, 3 some failed, 6 not everything was asked for or answered."""
+        if self.samples[Status.PENDING] or self.samples[Status.IN_DOUBT]:
+            return 6
+        return 3 if self.samples[Status.FAILED] else 0
+
+    def frame(self) -> pd.DataFrame:
+        """The index: one row a sample, in plan order, failed ones too."""
+        import pandas as pd
+
+        return pd.read_parquet(BatchFolder(self.out).index)
+
+    def images(self) -> Iterator[Path]:
+        """The stored image files, in plan order."""
+        for row in index.read(BatchFolder(self.out).index, ["file_name", "status"]):
+            if row["status"] == Status.STORED:
+                yield self.out / row["file_name"]

@@ -1,0 +1,277 @@
+"""`run`: one pass over a batch, from manifest to index."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from batchgen import index
+from batchgen.adapters.clock import SystemClock
+from batchgen.adapters.file_store import FileStore, write_atomically
+from batchgen.adapters.folder_lock import FolderLock
+from batchgen.adapters.http_api import HTTPImageAPI
+from batchgen.adapters.image_check import PillowCheck
+from batchgen.adapters.journal import JournalView, SQLiteJournal
+from batchgen.adapters.plan_file import PlanFile, freeze
+from batchgen.adapters.run_log import RunLog
+from batchgen.app.feed import PlanFeed
+from batchgen.app.folder import BatchFolder
+from batchgen.app.preview import batch_folder, read
+from batchgen.app.result import RunResult
+from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key, fingerprint
+from batchgen.errors import BatchgenError, ManifestError, StorageFailed
+from batchgen.lifecycle import State
+from batchgen.manifest import Manifest
+from batchgen.model import BatchFacts, Request, RunId
+from batchgen.planning import Plan
+from batchgen.ports import Observer, Observers, Progress
+from batchgen.review import card
+from batchgen.runner import Ports, RunLimits, Runner
+from batchgen.simulator import Simulator, background
+
+
+class StopSwitch:
+    """Lets a caller end a run from a signal handler: first gently, then at once."""
+
+    def __init__(self) -> None:
+        self._runner: Runner | None = None
+        self._reason: str | None = None
+
+    def stop(self, reason: str) -> None:
+        """Submit nothing more, and wait for jobs in flight for the grace time. Called again: leave them at once."""
+        if self._reason is not None and self._runner is not None:
+            self._runner.abandon()
+        self._reason = self._reason or reason
+        if self._runner is not None:
+            self._runner.stop(reason)
+
+    def connect(self, runner: Runner) -> None:
+        """Used by the run itself."""
+        self._runner = runner
+        if self._reason is not None:
+            runner.stop(self._reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Everything one pass needs to know."""
+
+    manifest: Manifest
+    settings: Settings
+    folder: BatchFolder
+    plan: PlanFile
+    run_id: RunId
+
+    @property
+    def facts(self) -> BatchFacts:
+        profile = self.manifest.profile
+        return BatchFacts(
+            batch_id=self.manifest.batch_id,
+            manifest_sha256=self.manifest.sha256,
+            profile=profile.name,
+            provider=profile.provider,
+            model=profile.model,
+            endpoint=profile.endpoint,
+            price_per_image=self.manifest.price_per_image,
+        )
+
+
+async def run_async(
+    manifest: Path | str,
+    *,
+    out: Path | str | None = None,
+    settings: Settings | None = None,
+    observer: Observer | None = None,
+    switch: StopSwitch | None = None,
+) -> RunResult:
+    """Run a batch, or go on with it; the same call again costs nothing for what is done.
+
+    Args:
+        manifest: a YAML, CSV or TSV file.
+        out: the batch folder; default `outputs/<batch_id>`.
+        settings: what to say over the manifest.
+        observer: told of every step.
+        switch: to stop the run from outside.
+
+    Raises:
+        ManifestError, UsageError: nothing was sent and nothing written.
+        AccountBlocked: no key, or the API refuses it; what was submitted before is in the folder.
+        StorageFailed: the folder cannot be read or written; nothing paid for is lost.
+        FolderBusy: another run holds the folder; nothing was sent.
+    """
+    settings = settings or Settings()
+    read_in = await asyncio.to_thread(read, manifest, settings)
+    folder = batch_folder(read_in, out)
+    with _held(folder):
+        plan = await asyncio.to_thread(_frozen_plan, read_in, settings, folder)
+        batch = _Batch(manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=_new_run_id())
+        outcome = await _pass(batch, observer or Observer(), switch or StopSwitch())
+        await asyncio.to_thread(_write_index, batch)
+    if outcome.error is not None:
+        raise outcome.error
+    return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped)
+
+
+def run(
+    manifest: Path | str,
+    *,
+    out: Path | str | None = None,
+    settings: Settings | None = None,
+    observer: Observer | None = None,
+) -> RunResult:
+    """As `run_async`, for callers without an event loop. Ctrl-C leaves a folder from which the next run goes on."""
+    return asyncio.run(run_async(manifest, out=out, settings=settings, observer=observer))
+
+
+@contextlib.contextmanager
+def _held(folder: BatchFolder) -> Iterator[None]:
+    """The folder, for this run alone. One that was made for a manifest which turns out wrong is taken away again."""
+    made = not folder.root.exists()
+    try:
+        with FolderLock(folder.root):
+            yield
+    except ManifestError:
+        if made:
+            shutil.rmtree(folder.root, ignore_errors=True)
+        raise
+
+
+def _new_run_id() -> RunId:
+    return RunId(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
+
+
+def _frozen_plan(manifest: Manifest, settings: Settings, folder: BatchFolder) -> PlanFile:
+    """The batch's plan on disk: as it is, if nothing changed, else made anew with what was paid for kept."""
+    made_from = fingerprint(manifest, settings)
+    old = PlanFile(folder.plan) if folder.plan.is_file() else None
+    if old is None or old.head.fingerprint != made_from:
+        kept = _kept(old, folder) if old is not None and folder.journal.is_file() else ()
+        freeze(Plan(manifest, limit=settings.limit, kept=kept), folder.plan, fingerprint=made_from)
+        shutil.copyfile(manifest.path, folder.manifest(manifest.path.suffix))
+    return PlanFile(folder.plan)
+
+
+def _kept(old: PlanFile, folder: BatchFolder) -> Iterator[Request]:
+    """Requests of the earlier plan at which something was paid for, or may have been."""
+    with JournalView(folder.journal) as journal:
+        some: list[Request] = []
+        for request in old:
+            some.append(request)
+            if len(some) == 1_000:
+                yield from _paid(some, journal)
+                some = []
+        yield from _paid(some, journal)
+
+
+def _paid(requests: list[Request], journal: JournalView) -> Iterator[Request]:
+    records = journal.records([request.key for request in requests])
+    for request in requests:
+        record = records.get(request.key)
+        if record is not None and record.state not in (State.PLANNED, State.FAILED):
+            yield request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    stopped: str | None = None  #: why not all of it was submitted; None if it was
+    error: BatchgenError | None = None  #: what the user must mend first
+
+
+async def _pass(batch: _Batch, observer: Observer, switch: StopSwitch) -> _Outcome:
+    """Carry the plan as far as it goes."""
+    async with SQLiteJournal.open(batch.folder.journal, run_id=batch.run_id, clock=SystemClock().now) as journal:
+        settings = batch.settings
+        feed = PlanFeed(batch.plan, journal, retry=settings.retry, max_images=settings.max_images)
+        if await feed.is_empty():
+            return _Outcome(stopped=feed.stopped)
+        facts = {"version": version("batchgen"), **asdict(batch.facts)}
+        journal.begin_run(json.dumps(facts, ensure_ascii=False))
+        with contextlib.closing(_opened_log(batch)) as log:
+            return await _carry(batch, feed, journal, Observers(observer, log), switch)
+
+
+async def _carry(
+    batch: _Batch, feed: PlanFeed, journal: SQLiteJournal, observer: Observer, switch: StopSwitch
+) -> _Outcome:
+    profile, clock, store = batch.manifest.profile, SystemClock(), FileStore(batch.folder.root)
+    key = find_key(profile)
+    await asyncio.to_thread(store.sweep)
+    limits = _limits(batch)
+    with _host(batch) as base_url:
+        async with HTTPImageAPI(profile, key=key, base_url=base_url, connections=limits.concurrency + 64) as api:
+            ports = Ports(api=api, journal=journal, store=store, check=PillowCheck(), clock=clock, observer=observer)
+            runner = Runner(ports, limits)
+            switch.connect(runner)
+            if batch.settings.max_runtime is not None:
+                reason = f"--max-runtime {batch.settings.max_runtime:g} s is over"
+                asyncio.get_running_loop().call_later(batch.settings.max_runtime, runner.stop, reason)
+            observer.begun(_progress(batch, limits))
+            await runner.run(feed)
+    return _Outcome(stopped=runner.stop_reason or feed.stopped, error=runner.blocked or runner.failed)
+
+
+def _limits(batch: _Batch) -> RunLimits:
+    manifest, settings = batch.manifest, batch.settings
+    return RunLimits(
+        concurrency=settings.concurrency or manifest.concurrency,
+        rate=settings.rate or manifest.rate,
+        in_doubt=settings.in_doubt or manifest.in_doubt,
+        job_deadline=manifest.profile.job_deadline,
+        max_wait=settings.max_wait,
+        grace=settings.grace,
+        decoders=os.cpu_count() or 1,
+    )
+
+
+def _progress(batch: _Batch, limits: RunLimits) -> Progress:
+    with JournalView(batch.folder.journal) as journal:
+        stored = journal.tallies().get(State.STORED)
+    return Progress(
+        wanted=batch.plan.head.samples,
+        stored=0 if stored is None else stored.images,
+        concurrency=limits.concurrency,
+    )
+
+
+@contextlib.contextmanager
+def _host(batch: _Batch) -> Iterator[str | None]:
+    """The API's base URL; for the simulator's profile, unless another is named, that of one started for this run."""
+    if not batch.manifest.profile.simulated or batch.settings.base_url is not None:
+        yield batch.settings.base_url
+        return
+    simulator = Simulator(batch.manifest.profile, key=SIMULATOR_KEY, record=batch.folder.simulator)
+    with background(simulator) as url:
+        yield url
+
+
+def _opened_log(batch: _Batch) -> RunLog:
+    try:
+        return RunLog(batch.folder.log, run_id=batch.run_id)
+    except OSError as error:
+        message = f"The log {batch.folder.log} cannot be written: {error}. Mend that and run again."
+        raise StorageFailed(message) from error
+
+
+def _write_index(batch: _Batch) -> None:
+    with JournalView(batch.folder.journal) as journal:
+        stamp = f"{batch.plan.head.fingerprint}:{journal.last_event()}"
+        if index.is_current(batch.folder.index, stamp):
+            return
+        index.write(
+            batch.folder.index,
+            batch.plan,
+            journal.records,
+            facts=batch.facts,
+            label_types=batch.plan.head.label_types,
+            stamp=stamp,
+        )
+    write_atomically(batch.folder.card, card.write(batch.folder.index).encode())

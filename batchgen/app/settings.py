@@ -1,0 +1,90 @@
+"""What the command line, the environment or a caller says over the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from batchgen.errors import KeyMissing, UsageError
+from batchgen.manifest import Manifest, Overrides
+from batchgen.model import FailureKind, InDoubt, ParamValue
+from batchgen.profile import Profile
+
+#: The key that the built-in simulator is given; it guards nothing.
+SIMULATOR_KEY = "simulator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to run a batch. None everywhere means: as the manifest says, or the profile where it does not."""
+
+    profile: str | None = None
+    params: Mapping[str, ParamValue] = field(default_factory=dict)  #: for every request; text is parsed
+    batch_id: str | None = None
+    file_prefix: str | None = None
+    base_url: str | None = None  #: of the API, for proxies and simulators
+    concurrency: int | None = None  #: jobs in flight
+    rate: float | None = None  #: submissions a second
+    in_doubt: InDoubt | None = None
+    limit: int | None = None  #: only the plan's first requests
+    retry: frozenset[FailureKind] = frozenset()  #: kinds of failed requests to try again
+    max_runtime: float | None = None  #: seconds until the run stops submitting
+    max_images: int | None = None  #: images requested by this run
+    max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
+    grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
+
+    @property
+    def overrides(self) -> Overrides:
+        """The part that changes what is planned."""
+        return Overrides(profile=self.profile, params=self.params, batch_id=self.batch_id, file_prefix=self.file_prefix)
+
+
+def fingerprint(manifest: Manifest, settings: Settings) -> str:
+    """Equal for equal plans made by the same version: manifest, overrides and limit. 64 hex digits."""
+    made_from = {
+        "manifest": manifest.sha256,
+        "profile": manifest.profile.model_dump(mode="json"),
+        "batch_id": manifest.batch_id,
+        "params": dict(settings.params),
+        "file_prefix": settings.file_prefix,
+        "limit": settings.limit,
+        "version": version("batchgen"),
+    }
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+
+def find_key(profile: Profile) -> str:
+    """The API key, from the environment or from the file that the environment names.
+
+    Raises:
+        KeyMissing: there is none.
+        UsageError: the key file cannot be read, or others can.
+    """
+    if profile.simulated:
+        return SIMULATOR_KEY
+    variable = profile.key.variable
+    if key := os.environ.get(variable, "").strip():
+        return key
+    if named := os.environ.get(f"{variable}_FILE", "").strip():
+        return _read_key(Path(named), f"{variable}_FILE")
+    raise KeyMissing(host=profile.base_url, variable=variable)
+
+
+def _read_key(path: Path, variable: str) -> str:
+    try:
+        if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UsageError(f"{variable} names {path}, which others may read. Run `chmod 600 {path}` first.")
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{variable} names {path}, which cannot be read: {error}. Name a file with the key."
+        ) from error
+    if not key:
+        raise UsageError(f"{variable} names {path}, which is empty. Put the API key into it.")
+    return key

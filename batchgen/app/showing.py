@@ -1,0 +1,69 @@
+"""`grid` and `simulate`: the pictures of a batch on one sheet, and the API stood in for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from batchgen.adapters.profiles import find_profile
+from batchgen.app.folder import BatchFolder
+from batchgen.errors import StorageFailed, UsageError
+from batchgen.simulator import Simulator, serve
+
+
+def draw_grid(out: Path | str, picture: Path | str, *, columns: int = 4, at_most: int = 24, cell: int = 256) -> None:
+    """Draw the first images of a batch, with their prompts, as one picture.
+
+    Args:
+        out: the batch folder.
+        picture: the file to write; its ending says the format.
+        columns: pictures side by side.
+        at_most: pictures on the sheet.
+        cell: width and height of each in pixels.
+
+    Raises:
+        UsageError: no image is stored yet, or the ending is of no known format.
+        StorageFailed: the batch cannot be read, or the picture not written.
+    """
+    from batchgen.review import contact_sheet
+
+    sheet = contact_sheet.draw(BatchFolder(Path(out)).index, columns=columns, at_most=at_most, cell=cell)
+    try:
+        sheet.save(picture)
+    except ValueError as error:
+        raise UsageError(f"{picture} has no ending of a known picture format; write .png, .jpg or .webp.") from error
+    except OSError as error:
+        raise StorageFailed(f"The picture {picture} cannot be written: {error}.") from error
+
+
+def simulate(
+    started: Callable[[str], None],
+    *,
+    profile: str = "simulator",
+    port: int = 0,
+    latency: tuple[float, float] = (0.3, 1.5),
+    failure_rate: float = 0.0,
+    seed: int = 0,
+) -> None:
+    """Stand in for the API on a loopback port, until interrupted.
+
+    Args:
+        started: told the base URL once it answers.
+        profile: whose endpoint.
+        port: 0 for any free one.
+        latency: seconds a job takes, from and to.
+        failure_rate: share of jobs that fail.
+        seed: another seed, other pictures.
+
+    Raises:
+        UsageError: the profile is not known, or the port is taken.
+    """
+    simulator = Simulator(find_profile(profile), key=None, latency=latency, failure_rate=failure_rate, seed=seed)
+
+    async def forever() -> None:
+        async with serve(simulator, port=port) as url:
+            started(url)
+            await asyncio.Event().wait()
+
+    asyncio.run(forever())

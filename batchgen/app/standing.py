@@ -1,0 +1,81 @@
+"""`status`: where a batch stands, from another shell, while a run may be working on it. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batchgen.adapters.folder_lock import is_held
+from batchgen.adapters.journal import JournalView
+from batchgen.adapters.plan_file import PlanFile
+from batchgen.app.folder import BatchFolder
+from batchgen.lifecycle import OPEN, Record, State
+from batchgen.model import Request
+
+#: Requests in doubt that are shown in full.
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A request that may have been paid for although nobody knows."""
+
+    request: Request
+    since: datetime | None  #: when its last submission was started
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """Where a batch stands."""
+
+    out: Path
+    running: bool  #: whether a run holds the folder now
+    runs: int
+    requests: Mapping[State, int]  #: by state; those never reached count as planned
+    wanted: int  #: images
+    stored: int  #: images
+    attempts: int  #: submissions that reached the API, or may have
+    doubts: Sequence[Doubt]  #: the first few in doubt
+
+
+def status(out: Path | str) -> BatchStatus:
+    """Where the batch in a folder stands.
+
+    Raises:
+        StorageFailed: the folder holds no batch, or it cannot be read.
+    """
+    folder = BatchFolder(Path(out))
+    with JournalView(folder.journal) as journal:
+        plan = PlanFile(folder.plan)
+        tallies = journal.tallies()
+        doubtful = journal.in_state(State.IN_DOUBT, at_most=_SHOWN)
+        runs = len(journal.runs())
+    running = is_held(folder.root)
+    requests = {state: tally.requests for state, tally in tallies.items()}
+    unreached = plan.head.requests - sum(requests.values())
+    requests[State.PLANNED] = requests.get(State.PLANNED, 0) + max(0, unreached)
+    wanted_doubts = [request for request in plan if request.key in doubtful] if doubtful else []
+    return BatchStatus(
+        out=folder.root,
+        running=running,
+        runs=runs,
+        requests={state: requests.get(state, 0) for state in State},
+        wanted=plan.head.samples,
+        stored=sum(tally.images for tally in tallies.values()),
+        attempts=sum(tally.attempts for tally in tallies.values()),
+        doubts=[_doubt(request, doubtful[request.key]) for request in wanted_doubts],
+    )
+
+
+def open_requests(found: BatchStatus) -> int:
+    """Requests at which the API may hold something that was paid for."""
+    return sum(found.requests[state] for state in OPEN)
+
+
+def _doubt(request: Request, record: Record) -> Doubt:
+    since = None if record.submitted_at is None else datetime.fromtimestamp(record.submitted_at, UTC)
+    reason = record.failure.message if record.failure else "the run ended before the API's answer came"
+    return Doubt(request=request, since=since, reason=reason)

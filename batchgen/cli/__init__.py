@@ -1,0 +1,214 @@
+"""Flags in, exit code out: the one place that prints.
+
+Each command's own imports come with the command, so that `batchgen --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from batchgen.cli.flags import Duration, Rate, Retry, planning, shared
+from batchgen.errors import BatchgenError
+
+if TYPE_CHECKING:
+    from batchgen.app import Settings
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    all stored
+  2    usage or manifest
+  3    finished, some requests failed
+  4    blocked: key or credit
+  5    disk or journal
+  6    stopped early or in doubt; run again to go on
+  7    another run holds the folder
+  130  SIGINT (Ctrl-C)   143  SIGTERM
+  1    a bug in batchgen"""
+
+
+@click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="batchgen")
+def cli() -> None:
+    """Turn a manifest of prompts into an image dataset made by a hosted text-to-image API."""
+
+
+@cli.command()
+@click.argument("manifest")
+@planning
+@shared
+def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **planned: Any) -> None:
+    """Say what MANIFEST would ask for: counts, cost, first requests. Sends and writes nothing."""
+    from batchgen import app
+    from batchgen.cli import words
+
+    preview = app.plan(manifest, out=out, settings=_settings(planned))
+    _print(words.preview_json(preview) if as_json else None, words.preview_text(preview), quiet=quiet)
+
+
+@cli.command()
+@click.argument("manifest")
+@planning
+@click.option("--base-url", envvar="BATCHGEN_BASE_URL", help="Where the API is, for proxies and simulators.")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), envvar="BATCHGEN_CONCURRENCY", help="Jobs in flight at most."
+)
+@click.option("--rate", type=Rate(), envvar="BATCHGEN_RATE", help="Submissions: 5/s, 300/min.")
+@click.option(
+    "--in-doubt",
+    type=click.Choice(["hold", "retry", "fail"]),
+    envvar="BATCHGEN_IN_DOUBT",
+    help="What to do when the answer to a submission was lost: leave it, pay again, or give it up.",
+)
+@click.option("--retry", type=Retry(), default=frozenset(), help="Try failed requests again.")
+@click.option("--max-runtime", type=Duration(), envvar="BATCHGEN_MAX_RUNTIME", help="Stop submitting after that long.")
+@click.option(
+    "--max-images", type=click.IntRange(min=0), envvar="BATCHGEN_MAX_IMAGES", help="Request no more in this run."
+)
+@click.option(
+    "--max-wait",
+    type=Duration(),
+    default="15m",
+    show_default=True,
+    envvar="BATCHGEN_MAX_WAIT",
+    help="Stop when the API has refused everything for that long.",
+)
+@click.option(
+    "--grace",
+    type=Duration(),
+    default="30s",
+    show_default=True,
+    envvar="BATCHGEN_GRACE",
+    help="How long a stopping run waits for jobs in flight.",
+)
+@shared
+def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **wanted: Any) -> None:
+    """Make the dataset of MANIFEST, or go on with it: the same command again costs nothing for what is done."""
+    from batchgen.cli.running import run_to_exit_code
+
+    sys.exit(
+        run_to_exit_code(manifest, out=out, settings=_settings(wanted), as_json=as_json, quiet=quiet, verbose=verbose)
+    )
+
+
+@cli.command()
+@click.argument("out", metavar="OUT")
+@shared
+def status(out: str, as_json: bool, quiet: bool, verbose: int) -> None:
+    """Say where the batch in the folder OUT stands, even while a run works on it."""
+    from batchgen import app
+    from batchgen.cli import words
+
+    found = app.status(out)
+    _print(words.status_json(found) if as_json else None, words.status_text(found), quiet=quiet)
+
+
+@cli.command()
+@click.argument("out", metavar="OUT")
+@click.argument("picture", type=click.Path(dir_okay=False))
+@click.option("--columns", type=click.IntRange(1, 50), default=4, show_default=True, help="Pictures side by side.")
+@click.option("--count", type=click.IntRange(1, 2_000), default=24, show_default=True, help="Pictures at most.")
+@click.option("--cell", type=click.IntRange(32, 1_024), default=256, show_default=True, help="Pixels of each.")
+@shared
+def grid(out: str, picture: str, columns: int, count: int, cell: int, as_json: bool, quiet: bool, verbose: int) -> None:
+    """Draw the first images of the batch in OUT, with their prompts, as one PICTURE."""
+    from batchgen import app
+
+    app.draw_grid(out, picture, columns=columns, at_most=count, cell=cell)
+    _print({"picture": picture} if as_json else None, f"{picture} drawn from {out}", quiet=quiet)
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0 for any free one.  [default: 0]")
+@click.option("--profile", default="simulator", show_default=True, help="Whose endpoint to stand in for.")
+@click.option("--latency", type=(float, float), default=(0.3, 1.5), show_default=True, help="Seconds a job takes.")
+@click.option("--failure-rate", type=click.FloatRange(0, 1), default=0.0, help="Share of jobs that fail.")
+@click.option("--seed", type=int, default=0, help="Another seed, other pictures.")
+@shared
+def simulate(as_json: bool, quiet: bool, verbose: int, port: int, profile: str, **behaviour: Any) -> None:
+    """Stand in for the API on this machine, until interrupted. Pictures are drawings; nothing is paid."""
+    from batchgen import app
+
+    def started(url: str) -> None:
+        note = (
+            f"Simulated API on {url} (audit: {url}/_audit). Pictures are drawings, nothing is paid.\n"
+            f"Use it with: batchgen run MANIFEST --profile simulator --base-url {url}\n"
+            "Ctrl-C ends it."
+        )
+        _print({"url": url} if as_json else None, note, quiet=quiet)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        app.simulate(started, profile=profile, port=port, **behaviour)
+
+
+@cli.command()
+@shared
+def schema(as_json: bool, quiet: bool, verbose: int) -> None:
+    """Print the JSON Schema of manifests, for editors that complete and check."""
+    from batchgen.manifest import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+def main() -> NoReturn:
+    """The program: every way out has its exit code, and a user never sees a traceback of ours."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BatchgenError as error:
+        print(f"batchgen: {error}" if "\n" not in str(error) else str(error), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output is gone, as with `| head`; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as bug:  # noqa: BLE001  # the last resort: a bug is reported, not thrown at the user
+        _report(bug)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _report(bug: Exception) -> None:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="batchgen-bug-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(bug, file=file)
+    print(
+        f"batchgen: a bug in batchgen: {type(bug).__name__}: {bug}. Nothing paid for is lost. "
+        f"Please report it with {file.name}, then run the same command again.",
+        file=sys.stderr,
+    )
+
+
+def _settings(wanted: dict[str, Any]) -> Settings:
+    from batchgen.app import Settings
+    from batchgen.model import InDoubt
+
+    wanted["params"] = dict(wanted["params"])
+    if wanted.get("in_doubt") is not None:
+        wanted["in_doubt"] = InDoubt(wanted["in_doubt"])
+    return Settings(**wanted)
+
+
+def _print(as_json: dict[str, Any] | None, text: str, *, quiet: bool) -> None:
+    if as_json is not None:
+        print(json.dumps(as_json, ensure_ascii=False), flush=True)
+    elif not quiet:
+        print(text, flush=True)
+
+
+__all__ = ["cli", "main"]

@@ -1,0 +1,126 @@
+"""What a person sees while a run goes on: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import NoReturn, TextIO
+
+from tqdm import tqdm
+
+from batchgen.lifecycle import Event, Record, State
+from batchgen.model import Request
+from batchgen.ports import Observer, Progress
+
+#: Seconds between two lines where there is no terminal.
+_EVERY = 30.0
+_IN_FLIGHT = (State.SUBMITTING, State.SUBMITTED)
+
+
+class ProgressView(Observer):
+    """Counts what it is told and shows it.
+
+    Args:
+        stream: standard error.
+        verbose: also say what is tried again, and why.
+        quiet: say nothing at all; the summary and the exit code tell what was wrong.
+    """
+
+    def __init__(self, stream: TextIO, *, verbose: bool = False, quiet: bool = False) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._verbose = verbose
+        self._bar: tqdm[NoReturn] | None = None
+        self._wanted = self._done = self._failed = 0
+        self._waiting: dict[str, tuple[float, Request]] = {}  #: requests in flight, oldest first
+        self._began = self._said = time.monotonic()
+
+    def begun(self, progress: Progress) -> None:
+        """Show the bar, or say what is to come."""
+        self._wanted, self._done = progress.wanted, progress.stored
+        if self._stream.isatty() and not self._quiet:
+            self._bar = tqdm(
+                total=progress.wanted,
+                initial=progress.stored,
+                unit="image",
+                file=self._stream,
+                dynamic_ncols=True,
+                smoothing=0.1,
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
+            )
+        else:
+            left = progress.wanted - progress.stored
+            self._say(f"{left} of {progress.wanted} images to go, {progress.concurrency} jobs at a time")
+
+    def close(self) -> None:
+        """Leave the terminal tidy."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
+        """Count a step."""
+        if after.state in _IN_FLIGHT:
+            self._waiting.setdefault(request.key, (time.monotonic(), request))
+        else:
+            self._waiting.pop(request.key, None)
+        if after.state is State.STORED:
+            self._done += len(after.images)
+            self._failed += len(after.missing)
+            if self._bar is not None:
+                self._bar.update(len(after.images))
+        elif after.state is State.FAILED:
+            self._failed += request.samples
+            if self._verbose and after.failure is not None:
+                self._say(f"failed: {_short(request.prompt)}: {after.failure.message}")
+        self._refresh()
+
+    def paused(self, seconds: float, reason: str) -> None:
+        """Say why nothing seems to happen."""
+        if seconds >= 1 or self._verbose:
+            self._say(f"pausing {seconds:.0f} s: {reason}")
+
+    def overdue(self, request: Request, record: Record) -> None:
+        """Say what is left behind."""
+        self._say(
+            f"not waiting any longer for job {record.job_id} ({_short(request.prompt)}); run again to ask about it"
+        )
+
+    def trouble(self, request: Request, reason: str) -> None:
+        """Say what is tried again, if that is wanted."""
+        if self._verbose:
+            self._say(f"trying again: {_short(request.prompt)}: {reason}")
+
+    def stopping(self, reason: str) -> None:
+        """Say what happens now."""
+        self._say(f"stopping: {reason}; waiting for {len(self._waiting)} jobs in flight")
+
+    def _refresh(self) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(", ".join(self._parts()), refresh=False)
+        elif time.monotonic() - self._said >= _EVERY:
+            rate = self._done / max(1e-9, time.monotonic() - self._began)
+            left = (self._wanted - self._done - self._failed) / rate if rate else 0.0
+            self._say(f"{self._done}/{self._wanted} images, {', '.join(self._parts())}, about {left:.0f} s to go")
+
+    def _parts(self) -> list[str]:
+        parts = [f"{len(self._waiting)} in flight"]
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        if self._waiting and self._done + self._failed + 3 * len(self._waiting) >= self._wanted:
+            since, request = next(iter(self._waiting.values()))
+            parts.append(f"waiting {time.monotonic() - since:.0f} s for {_short(request.prompt, 24)}")
+        return parts
+
+    def _say(self, text: str) -> None:
+        self._said = time.monotonic()
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, file=self._stream, flush=True)
+        if self._bar is not None:
+            self._bar.refresh()
+
+
+def _short(text: str, width: int = 40) -> str:
+    line = " ".join(text.split())
+    return f"“{line if len(line) <= width else line[: width - 1] + '…'}”"
