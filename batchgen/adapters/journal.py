@@ -87,6 +87,7 @@ class SQLiteJournal:
         self._open: dict[RequestKey, Record] = {}  #: what is in flight; the writer's own
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._reader = _connect(path)
+        self._connection = _connect(path)
         self._reading = threading.Lock()
         self._writer = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._writer.start()
@@ -128,6 +129,10 @@ class SQLiteJournal:
         with self._reading, _translated(self._path):
             return _in_states(self._reader, OPEN)
 
+    def trace(self, told: Callable[[str], None]) -> None:
+        """Have each SQL statement of the writer told, in its thread; for tests and diagnosis."""
+        self._connection.set_trace_callback(told)
+
     def begin_run(self, facts: str) -> None:
         """Note that this run has begun.
 
@@ -139,8 +144,7 @@ class SQLiteJournal:
             self._reader.execute("INSERT INTO runs (run_id, started_at, facts) VALUES (?, ?, ?)", row)
 
     def _write_all(self) -> None:
-        connection = _connect(self._path)
-        with contextlib.closing(connection):
+        with contextlib.closing(self._connection) as connection:
             while (first := self._entries.get()) is not None:
                 batch, more = self._gather(first)
                 self._write(connection, batch)

@@ -1,0 +1,151 @@
+"""The SQLite journal: what only a real file can show. The rest is in the contract tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchgen.adapters import journal as journal_module
+from batchgen.adapters.journal import JournalView, SQLiteJournal
+from batchgen.errors import StorageFailed
+from batchgen.lifecycle import TABLE, Record, State, SubmitAccepted, SubmitStarted, advance
+from batchgen.model import JobId, RequestKey, RunId
+from tests.test_lifecycle import EVENTS
+
+RUN = RunId("run-1")
+KEY = RequestKey("k")
+
+
+def opened(path: Path, clock: float = 1_000.0) -> SQLiteJournal:
+    return SQLiteJournal.open(path, run_id=RUN, clock=lambda: clock)
+
+
+async def test_what_was_recorded_is_there_for_the_next_run(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j") as journal:
+        before = await journal.record(KEY, SubmitStarted())
+    async with opened(tmp_path / "j") as journal:
+        assert journal.records([KEY]) == {KEY: before}
+        after = await journal.record(KEY, SubmitAccepted(job_id=JobId("7")))
+    assert (after.state, after.job_id, after.attempts) == (State.SUBMITTED, "7", 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(choices=st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(EVENTS)), max_size=40))
+def test_the_events_on_disk_add_up_to_the_records_on_disk(
+    tmp_path_factory: pytest.TempPathFactory, choices: list[tuple[str, object]]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "j"
+
+    async def record_all() -> None:
+        async with opened(path) as journal:
+            states = dict.fromkeys("abc", State.PLANNED)
+            for key, event in choices:
+                if (states[key], type(event)) in TABLE:
+                    states[key] = (await journal.record(RequestKey(key), event)).state  # type: ignore[arg-type]
+
+    asyncio.run(record_all())
+    folded: dict[str, Record] = {}
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT request_key, at, run_id, event FROM events ORDER BY seq").fetchall()
+    connection.close()
+    for key, at, run_id, text in rows:
+        event = journal_module._event_json.validate_json(text)
+        folded[key] = advance(folded.get(key, Record()), event, at=at, run_id=run_id)
+    with JournalView(path) as view:
+        assert view.records([RequestKey(key) for key in "abc"]) == folded
+
+
+async def test_events_that_arrive_together_share_a_transaction(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j") as journal:
+        commits = 0
+
+        def count(statement: str) -> None:
+            nonlocal commits
+            commits += statement == "COMMIT"
+
+        await journal.record(KEY, SubmitStarted())
+        journal.trace(count)
+        await asyncio.gather(*(journal.record(RequestKey(str(n)), SubmitStarted()) for n in range(500)))
+    assert 1 <= commits <= 50
+
+
+async def test_an_illegal_step_fails_alone_among_those_written_with_it(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j") as journal:
+        await journal.record(KEY, SubmitStarted())
+        steps = [(KEY, SubmitStarted()), *((RequestKey(str(n)), SubmitStarted()) for n in range(20))]
+        answers = await asyncio.gather(*(journal.record(*step) for step in steps), return_exceptions=True)
+    assert [isinstance(answer, Record) for answer in answers] == [False] + [True] * 20
+    with JournalView(tmp_path / "j") as view:
+        assert view.last_event() == 21
+
+
+def test_a_kill_loses_no_event_whose_record_was_returned(tmp_path: Path) -> None:
+    """A writer is killed with -9 in the middle; every event it had announced is in the file, and the file is whole."""
+    program = textwrap.dedent("""
+        import asyncio, sys, time
+        from pathlib import Path
+        from batchgen.adapters.journal import SQLiteJournal
+        from batchgen.lifecycle import SubmitStarted
+
+        async def main():
+            journal = SQLiteJournal.open(Path(sys.argv[1]), run_id="r", clock=time.time)
+            async def one(lane):
+                for n in range(10**6):
+                    await journal.record(f"{lane}-{n}", SubmitStarted())
+                    print(f"{lane}-{n}", flush=True)
+            await asyncio.gather(*(one(lane) for lane in range(20)))
+        asyncio.run(main())
+    """)
+    path = tmp_path / "j"
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        announced = [RequestKey(writer.stdout.readline().strip()) for _ in range(300)]
+        writer.send_signal(signal.SIGKILL)
+        announced += [RequestKey(line.strip()) for line in writer.stdout if line.endswith("\n")]
+    with JournalView(path) as view:
+        assert len(announced) >= 300
+        assert set(view.records(announced)) == set(announced)
+
+
+async def test_a_view_reads_while_a_run_writes(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j") as journal:
+        journal.begin_run(json.dumps({}))
+        await journal.record(KEY, SubmitStarted())
+        with JournalView(tmp_path / "j") as view:
+            assert view.tallies()[State.SUBMITTING].requests == 1
+            assert view.runs() == [(RUN, 1_000.0)]
+            await journal.record(KEY, SubmitAccepted(job_id=JobId("7")))
+            assert set(view.tallies()) == {State.SUBMITTED}
+
+
+def test_a_journal_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageFailed, match=r"newer batchgen .* upgrade"):
+        opened(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("open_it", [opened, JournalView])
+def test_a_file_that_is_no_journal_is_refused_with_a_sentence(tmp_path: Path, open_it: object) -> None:
+    (tmp_path / "j").write_bytes(b"not a database, surely" * 100)
+    with pytest.raises(StorageFailed, match="cannot be used"):
+        open_it(tmp_path / "j")  # type: ignore[operator]
+
+
+def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageFailed, match="holds no batch"):
+        JournalView(tmp_path / ".batchgen" / "journal.sqlite")
