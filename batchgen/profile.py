@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from batchgen.model import ParamValue
 
 _BOOLEANS: Mapping[str, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+#: The largest whole number taken anywhere: what 64 bits hold.
+_LARGEST = 2**63 - 1
 _NOUNS = {"text": "text", "boolean": "true or false", "integer": "a whole number", "number": "a number"}
 
 
@@ -110,7 +112,12 @@ class Parameter(_ProfilePart):
         return value
 
     def _finite(self, value: object, *, whole: bool) -> int | float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self._refuse(value)
+        # Bounded before it is compared: a whole number of 400 digits has no float to compare with.
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ValueError(f"must be {self.allowed}, not a number that 64 bits do not hold.")
+        if not math.isfinite(value):
             raise self._refuse(value)
         if whole and value != int(value):
             raise self._refuse(value)
