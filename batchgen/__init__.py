@@ -17,7 +17,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchgen.app import BatchStatus, Preview, RunResult, Settings, StopSwitch, plan, run, run_async, status
+    from batchgen.app.preview import Preview, plan
+    from batchgen.app.result import RunResult
+    from batchgen.app.running import StopSwitch, run, run_async
+    from batchgen.app.settings import Settings
+    from batchgen.app.standing import BatchStatus, status
     from batchgen.errors import (
         AccountBlocked,
         BatchgenError,
@@ -27,10 +31,32 @@ if TYPE_CHECKING:
         StorageFailed,
         UsageError,
     )
-    from batchgen.model import FailureKind, InDoubt, Request
+    from batchgen.model import FailureKind, InDoubt, Request, Status
     from batchgen.ports import Observer
 
-_HOMES = ("batchgen.errors", "batchgen.model", "batchgen.ports", "batchgen.app")
+_HOMES = {
+    "AccountBlocked": "errors",
+    "BatchStatus": "app.standing",
+    "BatchgenError": "errors",
+    "FailureKind": "model",
+    "FolderBusy": "errors",
+    "InDoubt": "model",
+    "ManifestError": "errors",
+    "Observer": "ports",
+    "Preview": "app.preview",
+    "Problem": "errors",
+    "Request": "model",
+    "RunResult": "app.result",
+    "Settings": "app.settings",
+    "Status": "model",
+    "StopSwitch": "app.running",
+    "StorageFailed": "errors",
+    "UsageError": "errors",
+    "plan": "app.preview",
+    "run": "app.running",
+    "run_async": "app.running",
+    "status": "app.standing",
+}
 
 __all__ = [
     "AccountBlocked",
@@ -46,6 +72,7 @@ __all__ = [
     "Request",
     "RunResult",
     "Settings",
+    "Status",
     "StopSwitch",
     "StorageFailed",
     "UsageError",
@@ -57,10 +84,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for home in map(import_module, _HOMES):
-            if hasattr(home, name):
-                return getattr(home, name)
+    if name in _HOMES:
+        return getattr(import_module(f"batchgen.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

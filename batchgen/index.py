@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,13 @@ import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import Record, State
-from batchgen.model import BatchFacts, Failure, LabelValue, MissingImage, Request, RequestKey, StoredImage
+from batchgen.model import BatchFacts, Failure, LabelValue, MissingImage, Request, RequestKey, Status, StoredImage
 
-#: The index's name is fixed by what dataset loaders look for.
-FILE_NAME = "metadata.parquet"
 SCHEMA_VERSION = 1
 _FACTS = b"batchgen.batch"
 _STAMP = b"batchgen.stamp"
 _ROW_GROUP_REQUESTS = 2_000
 _TIME = pa.timestamp("us", tz="UTC")
-
-
-class Status(StrEnum):
-    """Where a sample stands: the column `status`."""
-
-    STORED = "stored"
-    FAILED = "failed"
-    IN_DOUBT = "in_doubt"
-    PENDING = "pending"
 
 
 #: name -> (type, what it holds). Order is the order of the columns; the batch's labels follow.

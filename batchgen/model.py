@@ -12,6 +12,8 @@ RequestKey = NewType("RequestKey", str)
 JobId = NewType("JobId", str)
 RunId = NewType("RunId", str)
 
+#: The index's file name, fixed by what dataset loaders look for.
+INDEX_NAME = "metadata.parquet"
 #: A value of a request parameter, as the API takes it in JSON.
 ParamValue = str | int | float | bool
 #: A value of a label, as it travels into the index.
@@ -38,6 +40,15 @@ class FailureKind(StrEnum):
     JOB_LOST = "job_lost"  # accepted, and then forgotten by the API
     RESULT_LOST = "result_lost"  # finished, but its images cannot be had
     MISSING = "missing"  # the job gave fewer images than were asked for
+
+
+class Status(StrEnum):
+    """Where a sample stands. Written to the index as `status`."""
+
+    STORED = "stored"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    PENDING = "pending"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,6 +161,7 @@ class Progress:
     wanted: int
     stored: int
     concurrency: int  #: jobs in flight at most
+    simulated: bool  #: whether the pictures are drawn by the simulator
 
 
 class Observer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -172,10 +173,15 @@ class Profile(_ProfilePart):
     simulated: bool = False  #: answered by the built-in simulator; pictures are drawings
     unknown: tuple[str, ...] = ()  #: looked for in the documentation and not found
 
-    @property
+    @cached_property
     def endpoint(self) -> str:
         """What a request is addressed to, wherever the host may be: part of every request key."""
         return f"{self.provider}{self.submit_path}"
+
+    @cached_property
+    def image_parameters(self) -> tuple[str, ...]:
+        """The names of its parameters that change the image, in the profile's order."""
+        return self.named(Role.IMAGE)
 
     def named(self, role: Role) -> tuple[str, ...]:
         """The names of its parameters of that role, in the profile's order."""

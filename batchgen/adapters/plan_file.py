@@ -55,12 +55,11 @@ class PlanFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            metadata = pq.read_schema(path).metadata or {}
+            metadata = pq.read_metadata(path).metadata or {}
             self.head = PlanHead(**json.loads(metadata[_HEAD]))
         except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-            raise StorageFailed(
-                f"The frozen plan {path} cannot be read ({error}). Run the manifest again: it is made anew."
-            ) from error
+            message = f"The frozen plan {path} cannot be read ({error}). Run the manifest again: it is made anew."
+            raise StorageFailed(message) from error
 
     def __iter__(self) -> Iterator[Request]:
         with pq.ParquetFile(self._path) as file:
@@ -68,7 +67,7 @@ class PlanFile:
                 for line in batch.to_pylist():
                     line["params"] = json.loads(line["params"])
                     line["labels"] = json.loads(line["labels"])
-                    yield Request(**line)
+                    yield Request(key=line.pop("request_key"), **line)
 
     def keys(self) -> Iterator[RequestKey]:
         """The request keys alone, in order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchgen import index
+from batchgen.model import INDEX_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class BatchFolder:
     @property
     def index(self) -> Path:
         """One row a sample."""
-        return self.root / index.FILE_NAME
+        return self.root / INDEX_NAME
 
     @property
     def card(self) -> Path:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchgen import index
 from batchgen.app.folder import BatchFolder
-from batchgen.index import Status
-from batchgen.model import RunId
+from batchgen.model import RunId, Status
 
 if TYPE_CHECKING:
     import pandas as pd

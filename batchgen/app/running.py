@@ -152,7 +152,11 @@ def _new_run_id() -> RunId:
 def _frozen_plan(manifest: Manifest, settings: Settings, folder: BatchFolder) -> PlanFile:
     """The batch's plan on disk: as it is, if nothing changed, else made anew with what was paid for kept."""
     made_from = fingerprint(manifest, settings)
-    old = PlanFile(folder.plan) if folder.plan.is_file() else None
+    old = None
+    if folder.plan.is_file():
+        # A damaged plan is made anew; what was paid for is in the journal under the same keys.
+        with contextlib.suppress(StorageFailed):
+            old = PlanFile(folder.plan)
     if old is None or old.head.fingerprint != made_from:
         kept = _kept(old, folder) if old is not None and folder.journal.is_file() else ()
         freeze(Plan(manifest, limit=settings.limit, kept=kept), folder.plan, fingerprint=made_from)
@@ -239,6 +243,7 @@ def _progress(batch: _Batch, limits: RunLimits) -> Progress:
         wanted=batch.plan.head.samples,
         stored=0 if stored is None else stored.images,
         concurrency=limits.concurrency,
+        simulated=batch.manifest.profile.simulated,
     )
 
 

@@ -17,7 +17,7 @@ from batchgen.cli.flags import Duration, Rate, Retry, planning, shared
 from batchgen.errors import BatchgenError
 
 if TYPE_CHECKING:
-    from batchgen.app import Settings
+    from batchgen.app.settings import Settings
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -44,10 +44,10 @@ def cli() -> None:
 @shared
 def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **planned: Any) -> None:
     """Say what MANIFEST would ask for: counts, cost, first requests. Sends and writes nothing."""
-    from batchgen import app
+    from batchgen.app import preview as planned_only
     from batchgen.cli import words
 
-    preview = app.plan(manifest, out=out, settings=_settings(planned))
+    preview = planned_only.plan(manifest, out=out, settings=_settings(planned))
     _print(words.preview_json(preview) if as_json else None, words.preview_text(preview), quiet=quiet)
 
 
@@ -101,10 +101,10 @@ def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int
 @shared
 def status(out: str, as_json: bool, quiet: bool, verbose: int) -> None:
     """Say where the batch in the folder OUT stands, even while a run works on it."""
-    from batchgen import app
+    from batchgen.app import standing
     from batchgen.cli import words
 
-    found = app.status(out)
+    found = standing.status(out)
     _print(words.status_json(found) if as_json else None, words.status_text(found), quiet=quiet)
 
 
@@ -117,9 +117,9 @@ def status(out: str, as_json: bool, quiet: bool, verbose: int) -> None:
 @shared
 def grid(out: str, picture: str, columns: int, count: int, cell: int, as_json: bool, quiet: bool, verbose: int) -> None:
     """Draw the first images of the batch in OUT, with their prompts, as one PICTURE."""
-    from batchgen import app
+    from batchgen.app import showing
 
-    app.draw_grid(out, picture, columns=columns, at_most=count, cell=cell)
+    showing.draw_grid(out, picture, columns=columns, at_most=count, cell=cell)
     _print({"picture": picture} if as_json else None, f"{picture} drawn from {out}", quiet=quiet)
 
 
@@ -132,7 +132,7 @@ def grid(out: str, picture: str, columns: int, count: int, cell: int, as_json: b
 @shared
 def simulate(as_json: bool, quiet: bool, verbose: int, port: int, profile: str, **behaviour: Any) -> None:
     """Stand in for the API on this machine, until interrupted. Pictures are drawings; nothing is paid."""
-    from batchgen import app
+    from batchgen.app import showing
 
     def started(url: str) -> None:
         note = (
@@ -143,7 +143,7 @@ def simulate(as_json: bool, quiet: bool, verbose: int, port: int, profile: str, 
         _print({"url": url} if as_json else None, note, quiet=quiet)
 
     with contextlib.suppress(KeyboardInterrupt):
-        app.simulate(started, profile=profile, port=port, **behaviour)
+        showing.simulate(started, profile=profile, port=port, **behaviour)
 
 
 @cli.command()
@@ -195,7 +195,7 @@ def _report(bug: Exception) -> None:
 
 
 def _settings(wanted: dict[str, Any]) -> Settings:
-    from batchgen.app import Settings
+    from batchgen.app.settings import Settings
     from batchgen.model import InDoubt
 
     wanted["params"] = dict(wanted["params"])

@@ -37,6 +37,8 @@ class ProgressView(Observer):
     def begun(self, progress: Progress) -> None:
         """Show the bar, or say what is to come."""
         self._wanted, self._done = progress.wanted, progress.stored
+        if progress.simulated:
+            self._say("simulated: pictures are drawn on this machine, nothing is generated or paid")
         if self._stream.isatty() and not self._quiet:
             self._bar = tqdm(
                 total=progress.wanted,

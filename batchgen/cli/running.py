@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 
-from batchgen import app
-from batchgen.app import RunResult, Settings, StopSwitch
+from batchgen.app.result import RunResult
+from batchgen.app.running import StopSwitch, run_async
+from batchgen.app.settings import Settings
 from batchgen.cli import words
 from batchgen.cli.progress import ProgressView
 
@@ -22,7 +23,7 @@ def run_to_exit_code(
     """Run the batch, show what happens, and say how it ended.
 
     Raises:
-        BatchgenError: as `app.run_async`.
+        BatchgenError: as `app.running.run_async`.
     """
     view = ProgressView(sys.stderr, verbose=verbose > 0, quiet=quiet)
     caught: list[signal.Signals] = []
@@ -50,7 +51,7 @@ async def _run(
 
     for number in _SIGNAL_EXITS:
         loop.add_signal_handler(number, stop, number)
-    return await app.run_async(manifest, out=out, settings=settings, observer=view, switch=switch)
+    return await run_async(manifest, out=out, settings=settings, observer=view, switch=switch)
 
 
 def _command_line() -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from batchgen.app import BatchStatus, Preview, RunResult
-from batchgen.index import Status
 from batchgen.lifecycle import State
-from batchgen.model import Request
+from batchgen.model import Request, Status
+
+if TYPE_CHECKING:
+    from batchgen.app.preview import Preview
+    from batchgen.app.result import RunResult
+    from batchgen.app.standing import BatchStatus
 
 
 def _money(amount: float | None) -> str:

@@ -1,1 +1,16 @@
+"""Stage 1: a manifest file -> a Manifest: read, validated with line and hint, its rows as a stream.
 
+    manifest = read_manifest(Path("animals.yaml"), find_profile=find_profile)
+    for row in manifest.rows(): ...
+
+Every problem is found in one go and raised as a ManifestError. In the order of reading: `source` finds the file
+and makes sure that it is text; `document` (YAML) and `table` (CSV, TSV) turn text into plain values that know
+their lines; `schema` and `parameters` say what is allowed; `entries` and `columns` hold them to it; `reader`
+puts the Manifest together.
+"""
+
+from batchgen.manifest.names import safe_name
+from batchgen.manifest.reader import Manifest, Overrides, read_manifest
+from batchgen.manifest.schema import RESERVED, json_schema, parse_rate
+
+__all__ = ["RESERVED", "Manifest", "Overrides", "json_schema", "parse_rate", "read_manifest", "safe_name"]

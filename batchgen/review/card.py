@@ -9,14 +9,14 @@ from typing import Any
 import yaml
 
 from batchgen import index
-from batchgen.index import Status
+from batchgen.model import INDEX_NAME, Status
 
 #: Loaders guess splits from words such as "test" in file names and then drop files; this header stops the guessing.
 _LOADER = {
     "configs": [
         {
             "config_name": "default",
-            "data_files": [{"split": "train", "path": [index.FILE_NAME, "images/**"]}],
+            "data_files": [{"split": "train", "path": [INDEX_NAME, "images/**"]}],
         }
     ],
     "task_categories": ["text-to-image"],

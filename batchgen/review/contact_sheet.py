@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from batchgen import index
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.index import Status
+from batchgen.model import Status
 
 _GAP = 16  # pixels between pictures
 _LINE = 20  # pixels a line of caption

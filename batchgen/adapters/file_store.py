@@ -1,0 +1,139 @@
+"""Images as files in the batch folder: there whole or not at all, and safe from a power cut.
+
+Each file is written under a temporary name in its own folder, flushed to the disk, renamed, and its folder
+flushed too. What a crash leaves behind are files named `.*.part`, which `FileStore.sweep` removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from batchgen.errors import StorageFailed
+from batchgen.model import VerifiedImage
+
+_PART = ".part"
+#: Characters of the final name that the temporary one repeats; a name may be as long as the file system allows.
+_STEM_SHOWN = 40
+_REMEDIES = {
+    errno.ENOSPC: "The disk is full; free some space",
+    errno.EDQUOT: "The disk quota is used up; free some space",
+    errno.EROFS: "The disk is read-only; make it writable or name another folder with --out",
+    errno.EACCES: "Permission is denied; make the folder writable or name another with --out",
+    errno.EPERM: "Permission is denied; make the folder writable or name another with --out",
+    errno.EFBIG: "The file is larger than this disk or account may hold; raise the limit",
+    errno.ENAMETOOLONG: "The name is longer than this disk allows; shorten file_prefix",
+}
+
+
+class FileStore:
+    """Keeps the images of one batch.
+
+    Args:
+        folder: the batch folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: set[Path] = set()  #: folders that are on disk already
+
+    def keep(self, file_stem: str, image: VerifiedImage, content: bytes) -> str:
+        """Write the image durably; see `ports.ImageStore`. Called in several threads at once."""
+        name = checked_name(file_stem, image.format)
+        path = self._folder / name
+        try:
+            self._make(path.parent)
+        except OSError as error:
+            raise _failed(path.parent, error) from error
+        write_atomically(path, content)
+        return name
+
+    def leftovers(self) -> tuple[Path, ...]:
+        """Temporary files that earlier crashes left under `images/`, sorted."""
+        walk = os.walk(self._folder / "images")
+        found = (Path(folder, name) for folder, _, names in walk for name in names)
+        return tuple(sorted(path for path in found if path.name.startswith(".") and path.name.endswith(_PART)))
+
+    def sweep(self) -> int:
+        """Remove the leftovers; only for who holds the folder. Gives their number.
+
+        Raises:
+            StorageFailed: one cannot be removed.
+        """
+        leftovers = self.leftovers()
+        for path in leftovers:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise _failed(path, error) from error
+        return len(leftovers)
+
+    def _make(self, folder: Path) -> None:
+        """The folder and those above it, each entry flushed to the disk."""
+        if folder in self._known:
+            return
+        if not folder.is_dir():
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
+            _flush_folder(folder.parent)
+        self._known.add(folder)
+
+
+def checked_name(file_stem: str, extension: str) -> str:
+    """The file's name relative to the batch folder, with forward slashes.
+
+    Raises:
+        StorageFailed: the name would leave the folder, or no file system takes it.
+    """
+    name = f"{file_stem}.{extension}"
+    odd = any(part in ("", ".", "..") for part in file_stem.split("/"))
+    if odd or any(char in '\\:<>"|?*' or not char.isprintable() for char in name):
+        raise StorageFailed(
+            f"{name!r} is not a file name inside the batch folder. Nothing was written; "
+            "mend file_prefix in the manifest and run the same command again."
+        )
+    return name
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put *content* at *path*, in a folder that is there, whole or not at all; returns once it survives a power cut.
+
+    Raises:
+        StorageFailed: the disk does not take it; at *path* is what was there before, or all of *content*.
+    """
+    part = path.with_name(f".{path.name[:_STEM_SHOWN]}.{secrets.token_hex(4)}{_PART}")
+    try:
+        _write_flushed(part, content)
+        part.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise _failed(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the folder's entries survive a power cut; Windows offers no such call, and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _failed(path: Path, error: OSError) -> StorageFailed:
+    remedy = _REMEDIES.get(error.errno or 0, f"The disk says: {error.strerror or error}; mend that")
+    return StorageFailed(f"{path} cannot be written. {remedy}, then run the same command again.")

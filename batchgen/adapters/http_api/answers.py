@@ -1,0 +1,251 @@
+"""What an answer of the API means. Pure: status, headers and bytes in; a value, or one of our errors, out.
+
+Whatever the bytes are, nothing but `APIError` and `AccountBlocked` is raised. The sources of what is known of the
+API are the profile's; states, codes and fields not known there are met with the reading that loses no paid image.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from batchgen.adapters.http_api.wording import Said, Wording
+from batchgen.errors import (
+    AccountBlocked,
+    AnswerInDoubt,
+    APIError,
+    CreditExhausted,
+    KeyRejected,
+    RequestRefused,
+    TryLater,
+)
+from batchgen.model import Failure, FailureKind, JobId
+from batchgen.ports import Accepted, Completed, Failed, JobStatus, Submission, Working
+from batchgen.profile import Profile
+
+#: Seconds; no longer wait is believed.
+LONGEST_WAIT = 86_400.0
+_LONGEST_LINK = 8_192
+_LONGEST_ID = 1_000
+#: Where a refusal's message is, first that holds anything; a framework's name for the status is often in `error`.
+_REFUSAL_FIELDS = ("detail", "message", "error")
+_BUSY_CODES = frozenset({"RATE_LIMIT_EXCEEDED", "CONCURRENT_JOBS_EXCEEDED"})
+#: A job that failed with one of these fails again (documented).
+_HOPELESS_CODES = frozenset({"CREDIT_CHARGE_FAILED", "INPUT_INVALID"})
+_NO_CREDIT = re.compile(r"INSUFFICIENT_(?!PERMISSION|SCOPE|PRIVILEGE)")
+_SECONDS = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back over HTTP."""
+
+    status: int
+    headers: Mapping[str, str]  #: names in lower case
+    body: bytes
+    at: float  #: when it came, seconds since the epoch
+
+
+class AnswerReader:
+    """Reads the answers of one API.
+
+    Args:
+        host: as it is called in messages.
+        wording: keeps the key out of them.
+    """
+
+    def __init__(self, profile: Profile, *, host: str, wording: Wording) -> None:
+        self._profile = profile
+        self._host = host
+        self._wording = wording
+        self._completed = frozenset(map(str.casefold, profile.states.completed))
+        self._failed = frozenset(map(str.casefold, profile.states.failed))
+
+    def submission(self, answer: Answer) -> Submission:
+        """What became of a POST.
+
+        Raises:
+            AccountBlocked, RequestRefused, TryLater, AnswerInDoubt: as `ports.ImageAPI.submit` says.
+        """
+        if 200 <= answer.status < 300:
+            return self._taken(answer)
+        said = self._refusal(answer)
+        if 400 <= answer.status < 500:
+            raise self._refused(answer, said)
+        wait = retry_after(answer.headers.get("retry-after"), now=answer.at)
+        if answer.status == 503 and wait is not None:
+            raise TryLater(_message(answer, said), http_status=503, code=said.code, retry_after=wait)
+        raise AnswerInDoubt(_message(answer, said), http_status=answer.status, code=said.code)
+
+    def job_status(self, answer: Answer) -> JobStatus:
+        """Where a job stands.
+
+        Raises:
+            AccountBlocked, RequestRefused, TryLater: as `ports.ImageAPI.status` says.
+        """
+        if 200 <= answer.status < 300:
+            return self._stands(answer)
+        said = self._refusal(answer)
+        if answer.status in (404, 410):
+            raise RequestRefused(_message(answer, said), http_status=answer.status, code=said.code)
+        if answer.status == 403 and said.is_policy:
+            return self._failure(said)
+        if 400 <= answer.status < 500 and (blocked := self._blocked(answer, said)):
+            raise blocked
+        raise self._later(answer, said)
+
+    def _refusal(self, answer: Answer) -> Said:
+        return self._wording.said(answer.body, fields=_REFUSAL_FIELDS)
+
+    def _taken(self, answer: Answer) -> Submission:
+        said = self._wording.said(answer.body, fields=self._profile.fields.error)
+        content = said.content or {}
+        job_id, state, urls = self._job_id(content), self._state(content), self._urls(content)
+        if state in self._failed:
+            if _NO_CREDIT.match(said.code or ""):
+                raise CreditExhausted(host=self._host, answer=_message(answer, said))
+            return self._failure(said)
+        if urls and (state in self._completed or job_id is None):
+            return Completed(urls=urls, job_id=job_id, response=self._wording.response(content))
+        if job_id is None:
+            what = "cannot be read" if said.content is None else "names neither a job nor an image"
+            raise AnswerInDoubt(f"The answer {what}: {_message(answer, said)}", http_status=answer.status)
+        return Accepted(job_id=job_id, early_urls=urls)
+
+    def _stands(self, answer: Answer) -> JobStatus:
+        said = self._wording.said(answer.body, fields=self._profile.fields.error)
+        content = said.content or {}
+        state, urls = self._state(content), self._urls(content)
+        if state in self._failed:
+            return self._failure(said)
+        if urls and (state in self._completed or state is None):
+            return Completed(urls=urls, job_id=self._job_id(content), response=self._wording.response(content))
+        if state in self._completed:
+            raise TryLater("The job has finished, but its answer names no image.", http_status=answer.status)
+        if state is None:
+            raise TryLater(
+                f"The answer does not say where the job stands: {_message(answer, said)}", http_status=answer.status
+            )
+        return Working(state=self._wording.line(state))
+
+    def _failure(self, said: Said) -> Failed:
+        kind = FailureKind.CONTENT_POLICY if said.is_policy else FailureKind.JOB_FAILED
+        message = said.message or said.code or "The job failed, and the API gave no reason."
+        response = self._wording.response(said.content or {})
+        failure = Failure(kind=kind, message=message, code=said.code)
+        return Failed(failure=failure, retryable=_is_retryable(said), response=response)
+
+    def _refused(self, answer: Answer, said: Said) -> APIError | AccountBlocked:
+        """Why a 4xx: surely not accepted."""
+        blocked = self._blocked(answer, said)
+        if blocked is not None:
+            return blocked
+        if answer.status in (408, 425, 429) or said.code in _BUSY_CODES:
+            return self._later(answer, said)
+        code = "CONTENT_POLICY" if said.is_policy else said.code
+        return RequestRefused(_message(answer, said), http_status=answer.status, code=code)
+
+    def _blocked(self, answer: Answer, said: Said) -> AccountBlocked | None:
+        words = f"HTTP {answer.status}: {said.message}" if said.message else f"HTTP {answer.status}"
+        if answer.status == 402 or _NO_CREDIT.match(said.code or ""):
+            return CreditExhausted(host=self._host, answer=words)
+        if answer.status == 401 or (answer.status == 403 and not said.is_policy):
+            return KeyRejected(host=self._host, variable=self._profile.key.variable, answer=words)
+        return None
+
+    def _later(self, answer: Answer, said: Said) -> TryLater:
+        return TryLater(
+            _message(answer, said),
+            http_status=answer.status,
+            code=said.code,
+            retry_after=_wait(answer, said),
+            capacity=answer.status == 429 or said.code == "CONCURRENT_JOBS_EXCEEDED",
+        )
+
+    def _job_id(self, content: Mapping[str, Any]) -> JobId | None:
+        for name in self._profile.fields.job_id:
+            value = content.get(name)
+            text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+            if text.strip() and len(text) <= _LONGEST_ID and _is_unicode(text):
+                return JobId(text)
+        return None
+
+    def _state(self, content: Mapping[str, Any]) -> str | None:
+        """The API's word in the form in which words are compared; None if it gives none."""
+        values = (content.get(name) for name in self._profile.fields.state)
+        return next((word for value in values if isinstance(value, str) and (word := value.strip().casefold())), None)
+
+    def _urls(self, content: Mapping[str, Any]) -> tuple[str, ...]:
+        found = (tuple(_links(content.get(name))) for name in self._profile.fields.urls)
+        return next(filter(None, found), ())
+
+
+def retry_after(value: str | None, *, now: float) -> float | None:
+    """Seconds to wait, from 0 to a day; None if the header is absent or cannot be understood.
+
+    Args:
+        value: of a `Retry-After` header: seconds or an HTTP date.
+        now: seconds since the epoch.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if _SECONDS.fullmatch(text):
+        return min(max(float(text), 0.0), LONGEST_WAIT)
+    try:
+        date = parsedate_to_datetime(text)
+        at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, LookupError, OverflowError):
+        return None
+    return min(max(at - now, 0.0), LONGEST_WAIT)
+
+
+def _wait(answer: Answer, said: Said) -> float | None:
+    """The wait that the header asks for, or else the body."""
+    wait = retry_after(answer.headers.get("retry-after"), now=answer.at)
+    value = (said.content or {}).get("retry_after")
+    if wait is not None or isinstance(value, bool) or not isinstance(value, int | float | str):
+        return wait
+    if isinstance(value, str):
+        return retry_after(value, now=answer.at)
+    return None if math.isnan(value) else float(min(max(value, 0), LONGEST_WAIT))
+
+
+def _is_retryable(said: Said) -> bool:
+    """What the API says itself; else what its code means; an unknown failure may be tried again."""
+    content = said.content or {}
+    nested = content.get("error")
+    for holder in (content, nested if isinstance(nested, dict) else {}):
+        if isinstance(holder.get("retryable"), bool):
+            return bool(holder["retryable"])
+    code = said.code or ""
+    return not (said.is_policy or code in _HOPELESS_CODES or code.startswith("INSUFFICIENT_"))
+
+
+def _message(answer: Answer, said: Said) -> str:
+    return said.message or said.code or f"HTTP {answer.status} without a message"
+
+
+def _links(value: object) -> Iterable[str]:
+    """The links in a text or a list, nested as it may be, in order."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting.extend(reversed(part))
+        elif isinstance(part, str) and _is_link(part.strip()):
+            yield part.strip()
+
+
+def _is_link(text: str) -> bool:
+    return text.lower().startswith(("https://", "http://")) and len(text) <= _LONGEST_LINK and _is_unicode(text)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written anywhere; JSON may smuggle in half a character."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)

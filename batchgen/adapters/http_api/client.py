@@ -1,0 +1,226 @@
+"""The client: one POST a submission, one GET a question, nothing repeated inside, nothing followed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from batchgen.adapters.http_api.answers import Answer, AnswerReader
+from batchgen.adapters.http_api.image_hosts import ImageHosts
+from batchgen.adapters.http_api.transport import (
+    NETWORK_ERRORS,
+    USER_AGENT,
+    Timeouts,
+    TooLarge,
+    meaning,
+    read_at_most,
+    words,
+)
+from batchgen.adapters.http_api.wording import Wording
+from batchgen.errors import AnswerInDoubt, KeyMissing, TryLater, UsageError
+from batchgen.model import JobId, ParamValue, Request
+from batchgen.ports import JobStatus, Submission
+from batchgen.profile import Profile, Role
+
+#: Bytes of an answer; more make it unreadable.
+_LARGEST_ANSWER = 8 * 1024 * 1024
+#: Bytes of an image.
+_LARGEST_IMAGE = 64 * 1024 * 1024
+#: Seconds. Common servers close idle connections after 5: a POST sent down one just then would be in doubt.
+_KEEP_ALIVE = 4.0
+
+
+@dataclass(slots=True)
+class _Sending:
+    """How far a call got."""
+
+    connected: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Silence:
+    """What there is instead of an answer."""
+
+    message: str
+    unsent: bool  #: surely no byte of the request left
+    cause: Exception | None  #: None where the foreign error shows the key
+
+
+class HTTPImageAPI:
+    """`ports.ImageAPI` over HTTP; an async context manager.
+
+    Args:
+        key: sent in the profile's header, to the API's host alone; white space around it is dropped.
+        base_url: instead of the profile's.
+        connections: open at once to the API, and as many to the image hosts.
+        clock: seconds since the epoch; for `Retry-After` dates.
+
+    Raises:
+        UsageError: no such base URL can be, or no header can carry the key.
+        KeyMissing: the key is empty.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        key: str,
+        base_url: str | None = None,
+        connections: int = 100,
+        timeouts: Timeouts | None = None,
+        largest_image: int = _LARGEST_IMAGE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._profile = profile
+        self._base = _checked_base(base_url or profile.base_url)
+        self._host = URL(self._base).host or self._base
+        self._key = _checked_key(key, host=self._host, variable=profile.key.variable)
+        self._timeouts = timeouts or Timeouts()
+        self._clock = clock
+        self._connections = connections
+        self._wording = Wording(self._key)
+        self._reader = AnswerReader(profile, host=self._host, wording=self._wording)
+        self._hosts = ImageHosts(connections=connections, timeouts=self._timeouts, largest=largest_image)
+        self._tags = frozenset(profile.named(Role.TAG))
+
+    def __repr__(self) -> str:
+        return f"HTTPImageAPI({self._profile.name!r}, base_url={self._base!r})"
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT, self._profile.key.header: self._key},
+            trace_configs=[_noting_connections()],
+        )
+        await self._hosts.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._hosts.__aexit__()
+        await self._session.close()
+
+    async def submit(self, request: Request) -> Submission:
+        """Send the POST once; see `ports.ImageAPI`."""
+        url = self._base + self._profile.submit_path
+        answer = await self._call("POST", url, self._timeouts.submit, body=self._body(request))
+        if isinstance(answer, Answer):
+            return self._reader.submission(answer)
+        if answer.unsent:
+            raise TryLater(answer.message, code="UNREACHABLE") from answer.cause
+        raise AnswerInDoubt(answer.message) from answer.cause
+
+    async def status(self, job_id: JobId) -> JobStatus:
+        """Ask where the job stands, once; see `ports.ImageAPI`."""
+        url = self._base + self._profile.status_path.replace("{id}", _as_path_part(job_id))
+        answer = await self._call("GET", url, self._timeouts.status)
+        if isinstance(answer, Answer):
+            return self._reader.job_status(answer)
+        raise TryLater(answer.message, code="UNREACHABLE" if answer.unsent else None) from answer.cause
+
+    async def download(self, url: str) -> bytes:
+        """The bytes behind a link; see `ports.ImageAPI`. The link's host never sees the key."""
+        return await self._hosts.download(url)
+
+    def _body(self, request: Request) -> dict[str, ParamValue]:
+        tags = {"batch_id": request.batch_id, "file_prefix": request.file_prefix}
+        return {
+            "prompt": request.prompt,
+            **request.params,
+            **{name: value for name, value in tags.items() if name in self._tags},
+        }
+
+    async def _call(
+        self, method: str, url: str, total: float, *, body: dict[str, ParamValue] | None = None
+    ) -> Answer | _Silence:
+        sending = _Sending()
+        try:
+            async with self._session.request(
+                method,
+                URL(url, encoded=True),
+                json=body,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect),
+                trace_request_ctx=sending,
+            ) as response:
+                content = await _content(response)
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(status=response.status, headers=headers, body=content, at=self._clock())
+        except NETWORK_ERRORS as error:
+            return self._silence(error, sending)
+
+    def _silence(self, error: Exception, sending: _Sending) -> _Silence:
+        # Returned, not raised: what is raised here would carry the foreign error along as its context, and some
+        # of aiohttp's show the request's headers, the key among them, or bytes of the answer.
+        return _Silence(
+            message=self._wording.line(f"{self._host}: {words(error)}"),
+            unsent=meaning(error).unsent or (isinstance(error, TimeoutError) and not sending.connected),
+            cause=None if self._shows_key(error) else error,
+        )
+
+    def _shows_key(self, error: BaseException) -> bool:
+        shown = f"{error!r} {error}"
+        if self._wording.without_secret(shown) != shown:
+            return True
+        earlier = error.__cause__ or error.__context__
+        return earlier is not None and self._shows_key(earlier)
+
+
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's body; nothing where it is too long, or broke off after a status that says enough by itself."""
+    try:
+        return await read_at_most(response, _LARGEST_ANSWER)
+    except TooLarge:
+        return b""
+    except NETWORK_ERRORS:
+        if response.status < 400:
+            raise
+        return b""
+
+
+def _noting_connections() -> aiohttp.TraceConfig:
+    """Notes in a call's `_Sending` that it got a connection: from then on, bytes may have left."""
+
+    async def note(_: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
+        context.trace_request_ctx.connected = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(note)
+    trace.on_connection_reuseconn.append(note)
+    return trace
+
+
+def _as_path_part(job_id: JobId) -> str:
+    """Percent-encoded; an id of dots alone would otherwise climb in the path."""
+    encoded = quote(job_id, safe="")
+    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
+
+
+def _checked_base(base_url: str) -> str:
+    try:
+        url = URL(base_url.strip())
+        (url.host or "").encode("idna")
+    except ValueError as error:
+        raise UsageError(f"The base URL {base_url!r} is not a URL ({error}). Write it as https://host/path.") from error
+    if url.scheme not in ("http", "https") or not url.host or url.query_string or url.fragment:
+        raise UsageError(f"The base URL {base_url!r} cannot be used. Write it as https://host/path.")
+    return str(url).rstrip("/")
+
+
+def _checked_key(key: str, *, host: str, variable: str) -> str:
+    clean = key.strip()
+    if not clean:
+        raise KeyMissing(host=host, variable=variable)
+    if not (clean.isascii() and clean.isprintable()):
+        raise UsageError(
+            f"The API key in {variable} holds characters that no HTTP header can carry. "
+            "Nothing was sent; copy it again, without line breaks."
+        )
+    return clean

@@ -1,0 +1,121 @@
+"""Downloads from the hosts on which the images lie: strangers, named by the API, to whom no key is ever sent."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from batchgen.adapters.http_api.transport import (
+    NETWORK_ERRORS,
+    USER_AGENT,
+    Timeouts,
+    TooLarge,
+    read_at_most,
+    words,
+)
+from batchgen.errors import ResultUnavailable
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+
+
+class ImageHosts:
+    """Gets images by their links, over a session of its own.
+
+    Args:
+        connections: open at once, at most.
+        largest: bytes of an image; more are not read.
+    """
+
+    def __init__(self, *, connections: int, timeouts: Timeouts, largest: int) -> None:
+        self._connections = connections
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeouts.download, sock_connect=timeouts.connect, sock_read=timeouts.silence
+        )
+        self._largest = largest
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            timeout=self._timeout,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def download(self, link: str) -> bytes:
+        """The bytes behind a link, whole; see `ports.ImageAPI`."""
+        came_from, url = None, _parsed(link)
+        for _ in range(_MOST_REDIRECTS + 1):
+            if not _may_fetch(url, came_from):
+                raise ResultUnavailable(
+                    f"The link leads to {url.scheme}://{url.host}, where no image is fetched from.", permanent=True
+                )
+            found = await self._get(url)
+            if isinstance(found, bytes):
+                return found
+            came_from, url = url, found
+        raise ResultUnavailable(f"The link redirects more than {_MOST_REDIRECTS} times.", permanent=True)
+
+    async def _get(self, url: URL) -> bytes | URL:
+        """The image, or where else it is said to be."""
+        try:
+            async with self._session.get(url, allow_redirects=False) as response:
+                location = response.headers.get("Location")
+                if response.status in _REDIRECTS and location:
+                    return url.join(_as_given(location))
+                if response.status != 200:
+                    raise ResultUnavailable(
+                        f"{url.host} answered HTTP {response.status} instead of the image.",
+                        http_status=response.status,
+                        permanent=response.status == 410,
+                    )
+                content = await read_at_most(response, self._largest)
+        except TooLarge as error:
+            raise ResultUnavailable(
+                f"What {url.host} sent has more than {self._largest} bytes.", http_status=200, permanent=True
+            ) from error
+        except (*NETWORK_ERRORS, ValueError) as error:
+            raise ResultUnavailable(f"The image cannot be had from {url.host}: {words(error)}.") from error
+        if not content:
+            raise ResultUnavailable(f"{url.host} sent an empty body instead of the image.", http_status=200)
+        return content
+
+
+def _parsed(link: str) -> URL:
+    try:
+        return _as_given(link)
+    except ValueError as error:
+        raise ResultUnavailable("The link is not a URL.", permanent=True) from error
+
+
+def _as_given(text: str) -> URL:
+    """The URL without any normalising where that can be: a signature covers it as it is spelled."""
+    return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
+
+
+def _may_fetch(url: URL, came_from: URL | None = None) -> bool:
+    """Whether an image may be fetched from there: over TLS from anywhere, else from this machine only.
+
+    Args:
+        came_from: the URL that redirected here; nobody else may redirect to this machine.
+    """
+    if not url.host:
+        return False
+    if url.scheme == "https":
+        return True
+    return url.scheme == "http" and _is_loopback(url) and (came_from is None or _is_loopback(came_from))
+
+
+def _is_loopback(url: URL) -> bool:
+    host = url.host or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

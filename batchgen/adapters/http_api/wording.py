@@ -1,0 +1,176 @@
+"""What an answer says: its JSON, its message and its code, fit for a terminal and a journal. Pure.
+
+Messages are short, on one line, printable, and free of the API key in every spelling that a server may give back.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+#: Characters of a message that are kept.
+MESSAGE_LENGTH = 500
+#: Characters of an answer that are kept with its request.
+_RESPONSE_LENGTH = 4_000
+#: Bytes of a body without JSON that are looked at for a message.
+_PLAIN_LENGTH = 8_000
+_CODE_FIELDS = ("code", "error_code", "errorCode")
+_NESTING_FIELDS = ("error", "detail")
+_CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+_KNOWN_CODE = re.compile(
+    r"\b(INSUFFICIENT_[A-Z_]+|CREDIT_CHARGE_FAILED|INPUT_INVALID|RATE_LIMIT_EXCEEDED|CONCURRENT_JOBS_EXCEEDED"
+    r"|MODEL_ERROR|MODEL_UNAVAILABLE|STORAGE_ERROR|INTERNAL_ERROR)\b"
+)
+#: Failures of the API's own that pass (documented); such an answer is not about what was asked for.
+_PASSING_CODES = frozenset(
+    {
+        "RATE_LIMIT_EXCEEDED",
+        "CONCURRENT_JOBS_EXCEEDED",
+        "MODEL_ERROR",
+        "MODEL_UNAVAILABLE",
+        "STORAGE_ERROR",
+        "TIMEOUT",
+        "INTERNAL_ERROR",
+    }
+)
+_POLICY = re.compile(r"content[ _-]?polic|\bsafety\b|\bnsfw\b|\bmoderation\b", re.IGNORECASE)
+_POLICY_CODE = re.compile(r"CONTENT_POLICY|SAFETY|NSFW|MODERATION")
+_INVISIBLE = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+
+
+def _fast_loads() -> Callable[[bytes], object]:
+    try:
+        return import_module("orjson").loads  # type: ignore[no-any-return]
+    except ImportError:
+        return json.loads
+
+
+_loads = _fast_loads()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """An answer's content, parsed once."""
+
+    content: Mapping[str, Any] | None  #: its JSON object; None if it is none
+    message: str  #: in the API's words; empty if it gave none
+    code: str | None  #: in capitals, parts joined by underscores
+
+    @property
+    def is_policy(self) -> bool:
+        """Whether the API will not draw this, ever. The pages of gateways do not count."""
+        if self.content is None or self.code in _PASSING_CODES:
+            return False
+        return bool(_POLICY_CODE.search(self.code or "") or _POLICY.search(self.message))
+
+
+class Wording:
+    """Reads bodies, and keeps one secret out of what it gives.
+
+    Args:
+        secret: the API key.
+    """
+
+    def __init__(self, secret: str) -> None:
+        spellings = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
+        spellings |= {html.escape(secret), " ".join(secret.split())}
+        longest_first = sorted(filter(None, spellings), key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if longest_first else None
+
+    def __repr__(self) -> str:
+        return "Wording(secret=…)"
+
+    def without_secret(self, text: str) -> str:
+        """The text with the key, however it is spelled, replaced."""
+        return text if self._pattern is None else self._pattern.sub("…", text)
+
+    def line(self, text: str) -> str:
+        """The text as a message."""
+        shown = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        clean = self.without_secret(shown)
+        return clean if len(clean) <= MESSAGE_LENGTH else clean[: MESSAGE_LENGTH - 1] + "…"
+
+    def said(self, body: bytes, *, fields: Iterable[str]) -> Said:
+        """What the body says.
+
+        Args:
+            fields: where its message may be; the first one that holds anything counts.
+        """
+        value = read_json(body)
+        if not isinstance(value, dict):
+            text = _plain(body) if value is None else _words(value)
+            return Said(content=None, message=self.line(text), code=None)
+        text = next((words for name in fields if (words := _words(value.get(name)))), "")
+        return Said(content=value, message=self.line(text), code=self._code(value, text))
+
+    def _code(self, content: Mapping[str, Any], text: str) -> str | None:
+        holders = [content, *(part for name in _NESTING_FIELDS if isinstance(part := content.get(name), dict))]
+        named = [code for holder in holders for name in _CODE_FIELDS if isinstance(code := holder.get(name), str)]
+        in_text = _KNOWN_CODE.search(text)
+        code = next(filter(None, named), None) or (in_text and in_text[0]) or (text if _CODE.fullmatch(text) else "")
+        return re.sub(r"[^A-Z0-9]+", "_", self.line(code).upper())[:100].strip("_") or None
+
+    def response(self, content: Mapping[str, Any]) -> str | None:
+        """The answer as JSON text, to be kept with its request; None where it cannot be kept.
+
+        One that is too long is kept as a JSON string of its beginning.
+        """
+        try:
+            text = self.without_secret(json.dumps(content))
+            json.loads(text)  # a key of digits may have been part of a number
+        except (ValueError, RecursionError):
+            return None
+        return text if len(text) <= _RESPONSE_LENGTH else json.dumps(text[:_RESPONSE_LENGTH])
+
+
+def read_json(body: bytes) -> object:
+    """The body's JSON value; None if it has none.
+
+    As lenient as can be: an answer that names a paid job counts even with NaN or broken characters in it.
+    """
+    try:
+        return _loads(body)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _words(value: object) -> str:
+    """Any JSON value as text; validation errors as `samples: must be <= 4; width: …`."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, list) and all(isinstance(part, dict) and "msg" in part for part in value):
+        return "; ".join(map(_problem, value))
+    if isinstance(value, dict):
+        for name in ("message", "msg", "detail", "error"):
+            if isinstance(value.get(name), str) and value[name]:
+                return str(value[name])
+    try:
+        return json.dumps(value, ensure_ascii=False) if value else ""
+    except RecursionError:
+        return "an error nested too deeply to show"
+
+
+def _problem(part: Mapping[str, Any]) -> str:
+    place = part.get("loc")
+    names = [str(name) for name in place if isinstance(name, str | int)] if isinstance(place, list) else []
+    field = ".".join(names[1:] if names[:1] == ["body"] else names)
+    return f"{field}: {part['msg']}" if field else str(part["msg"])
+
+
+def _plain(body: bytes) -> str:
+    """A text or HTML body as text."""
+    text = body[:_PLAIN_LENGTH].decode("utf-8", "replace")
+    if "<" in text:
+        text = html.unescape(_TAG.sub(" ", _INVISIBLE.sub(" ", text)))
+    return text

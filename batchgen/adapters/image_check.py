@@ -1,0 +1,170 @@
+"""Whether bytes are a whole image, found out by decoding them."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from batchgen.errors import ResultUnavailable
+from batchgen.model import VerifiedImage
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+#: The chunks of a PNG that make its picture. Only they are decoded: text, profiles and animations are where
+#: decompression bombs and warnings come from.
+_PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+#: Pixels; no generated picture is longer, and JPEG can hold no more.
+_LONGEST_SIDE = 65_535
+_QUOTED = 120
+#: What Pillow's decoders are known to raise on bytes that are not what they seem.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class PillowCheck:
+    """Verifies images with Pillow.
+
+    Args:
+        max_pixels: an image of more is refused before it is decoded.
+    """
+
+    def __init__(self, max_pixels: int = 64_000_000) -> None:
+        self._max_pixels = max_pixels
+
+    def verify(self, content: bytes) -> VerifiedImage:
+        """Decode the image wholly; see `ports.ImageCheck`. Called in several threads at once."""
+        extension = _type_of(content)
+        if extension is None:
+            raise _unusable(content, "is neither PNG, WEBP nor JPEG")
+        try:
+            width, height = self._decode(extension, content)
+        except _BROKEN as error:
+            words = str(error) or type(error).__name__
+            raise _unusable(content, f"is a damaged {extension} image ({words})") from error
+        digest = hashlib.sha256(content).hexdigest()
+        return VerifiedImage(format=extension, width=width, height=height, sha256=digest, bytes=len(content))
+
+    def _decode(self, extension: str, content: bytes) -> tuple[int, int]:
+        if extension == "webp":
+            self._check_size(content, *_webp_size(content))  # its decoder takes the memory as soon as it is made
+        with _opened(extension, content) as image:
+            self._check_size(content, *image.size)
+            image.load()
+            return image.size
+
+    def _check_size(self, content: bytes, width: int, height: int) -> None:
+        if width * height > self._max_pixels or max(width, height) > _LONGEST_SIDE:
+            raise _unusable(content, f"claims to be {width} × {height} pixels, more than is taken")
+
+
+def _type_of(content: bytes) -> str | None:
+    if content.startswith(_PNG):
+        return "png"
+    if content.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return "webp"
+    return None
+
+
+def _opened(extension: str, content: bytes) -> ImageFile:
+    """The image with only its head read. Not `Image.open`: that warns of large images, process-wide."""
+    match extension:
+        case "png":
+            return PngImageFile(BytesIO(_picture_of_png(content)))
+        case "jpg":
+            _check_jpeg_ends(content)
+            return JpegImageFile(BytesIO(content))
+        case _:
+            _check_webp_ends(content)
+            return WebPImageFile(BytesIO(content))
+
+
+def _picture_of_png(content: bytes) -> bytes:
+    """The PNG without what does not make its picture, each chunk checked.
+
+    Raises:
+        ValueError: cut off, or a checksum is wrong.
+    """
+    kept = [_PNG]
+    for kind, start, end in _png_chunks(content):
+        if kind not in _PICTURE_CHUNKS:
+            continue
+        if zlib.crc32(content[start + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
+            raise ValueError(f"wrong checksum in its chunk {kind.decode()}")
+        kept.append(content[start:end])
+    return b"".join(kept)
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Type, start and end of each chunk, to the one that ends the image."""
+    start, kind = len(_PNG), b""
+    while kind != b"IEND":
+        kind = content[start + 4 : start + 8]
+        end = start + int.from_bytes(content[start : start + 4]) + 12
+        if end > len(content):
+            raise ValueError("it is cut off")
+        yield kind, start, end
+        start = end
+
+
+def _check_jpeg_ends(content: bytes) -> None:
+    scan = content.find(b"\xff\xda")
+    if scan < 0 or content.find(b"\xff\xd9", scan) < 0:
+        raise ValueError("it is cut off")
+
+
+def _check_webp_ends(content: bytes) -> None:
+    if int.from_bytes(content[4:8], "little") + 8 > len(content):
+        raise ValueError("it is cut off")
+
+
+def _webp_size(content: bytes) -> tuple[int, int]:
+    """Width and height in pixels as the head of a WEBP file gives them.
+
+    Raises:
+        ValueError: no head that the format knows.
+    """
+    kind, head = content[12:16], content[20:30]
+    if len(head) == 10 and kind == b"VP8X":
+        return int.from_bytes(head[4:7], "little") + 1, int.from_bytes(head[7:10], "little") + 1
+    if len(head) == 10 and kind == b"VP8 ":
+        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+    if len(head) >= 5 and kind == b"VP8L":
+        sides = int.from_bytes(head[1:5], "little")
+        return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
+    raise ValueError("its head is not that of a WEBP image")
+
+
+def _unusable(content: bytes, what: str) -> ResultUnavailable:
+    size = f"{len(content)} bytes" if content else "empty"
+    return ResultUnavailable(f"What came ({size}) {what}.{_quote(content)}", permanent=True)
+
+
+def _quote(content: bytes) -> str:
+    """How the body begins, if it is text: most often the words of a gateway or an image host."""
+    head = content[: 4 * _QUOTED].decode("utf-8", "replace")
+    shown = " ".join("".join(char if char.isprintable() else " " for char in head).split())
+    if not shown or any(char == "\ufffd" or (char < " " and char not in "\t\r\n") for char in head[:_QUOTED]):
+        return ""
+    return f" It begins: {shown[:_QUOTED]!r}"

@@ -1,0 +1,201 @@
+"""In-memory twins of the ports, for tests of what is built on them; held to the same contract tests as the real ones.
+
+`MemoryImageAPI` makes every image at once and does as it is told otherwise; `MemoryStore` and `MemoryJournal` keep
+what they are given. The image check has no twin: the real one is quick on a `tiny_png`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from io import BytesIO
+from typing import Generic, Self, TypeVar
+from zlib import crc32
+
+from PIL import Image
+
+from batchgen.adapters.file_store import checked_name
+from batchgen.errors import RequestRefused, ResultUnavailable
+from batchgen.lifecycle import OPEN, Event, Record, advance
+from batchgen.model import JobId, Request, RequestKey, RunId, VerifiedImage
+from batchgen.ports import Accepted, Completed, Failed, JobStatus, Submission, Working
+
+_Asked = TypeVar("_Asked")
+_Given = TypeVar("_Given")
+#: What happens instead of the usual: a function of what is asked, which may be async; or for each prompt a list, used
+#: up in order. An exception is raised, None means the usual.
+Script = (
+    Callable[[_Asked], _Given | BaseException | Awaitable[_Given | BaseException | None] | None]
+    | Mapping[str, Sequence[_Given | BaseException | None]]
+)
+
+
+def tiny_png(width: int = 8, height: int = 8, colour: tuple[int, int, int] = (200, 80, 40)) -> bytes:
+    """A valid PNG of one colour.
+
+    Args:
+        width, height: pixels.
+        colour: red, green and blue, each from 0 to 255.
+    """
+    buffer = BytesIO()
+    Image.new("RGB", (width, height), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class MemoryImageAPI:
+    """An image API that draws squares, each sample in a colour of its own.
+
+    Args:
+        polls: how often a job is found working before it is found completed.
+        size: width and height of its images, in pixels.
+        submit, status, download: scripts; the functions are given the request, the job's id, the link.
+    """
+
+    def __init__(
+        self,
+        *,
+        polls: int = 1,
+        size: tuple[int, int] = (8, 8),
+        submit: Script[Request, Submission] | None = None,
+        status: Script[JobId, JobStatus] | None = None,
+        download: Script[str, bytes] | None = None,
+    ) -> None:
+        self.submitted: list[Request] = []  #: every POST, in order
+        self.polled: list[JobId] = []  #: every status call
+        self.downloaded: list[str] = []  #: every download
+        self.jobs: dict[JobId, Request] = {}  #: what was accepted: it is paid for
+        self.most_open = 0  #: jobs accepted and not seen ended, at their most
+        self._open: set[JobId] = set()
+        self._polls_left: dict[JobId, int] = {}
+        self._polls, self._size = polls, size
+        self._links: dict[str, JobId] = {}
+        self._submit: _Cue[Request, Submission] = _Cue(submit)
+        self._status: _Cue[JobId, JobStatus] = _Cue(status)
+        self._download: _Cue[str, bytes] = _Cue(download)
+
+    async def submit(self, request: Request) -> Submission:
+        """Accept, or do as the script says; see `ports.ImageAPI`."""
+        self.submitted.append(request)
+        told = await self._submit.next(request, request.prompt)
+        usual = Accepted(job_id=JobId(f"job-{len(self.jobs) + 1}"))
+        answer: Submission = usual if told is None else told
+        if isinstance(answer, Accepted):
+            self._open_job(answer.job_id, request)
+        return answer
+
+    async def status(self, job_id: JobId) -> JobStatus:
+        """Working for as often as was said, then completed; see `ports.ImageAPI`."""
+        self.polled.append(job_id)
+        request = self.jobs.get(job_id)
+        told = await self._status.next(job_id, request.prompt if request else None)
+        answer: JobStatus = self._usual_status(job_id) if told is None else told
+        if not isinstance(answer, Working):
+            self._open.discard(job_id)
+        return answer
+
+    async def download(self, url: str) -> bytes:
+        """The picture behind a link that `links` gave; see `ports.ImageAPI`."""
+        self.downloaded.append(url)
+        job_id = self._links.get(url)
+        told = await self._download.next(url, self.jobs[job_id].prompt if job_id else None)
+        if told is not None:
+            return told
+        if job_id is None:
+            raise ResultUnavailable(f"There is nothing at {url}.", http_status=404)
+        hue = crc32(url.encode())
+        return tiny_png(*self._size, colour=(hue & 255, hue >> 8 & 255, hue >> 16 & 255))
+
+    def links(self, job_id: JobId) -> tuple[str, ...]:
+        """The links of the job's images, one for each sample."""
+        urls = tuple(f"https://images.test/{job_id}/{sample}" for sample in range(self.jobs[job_id].samples))
+        self._links.update(dict.fromkeys(urls, job_id))
+        return urls
+
+    def _open_job(self, job_id: JobId, request: Request) -> None:
+        self.jobs[job_id] = request
+        self._polls_left[job_id] = self._polls
+        self._open.add(job_id)
+        self.most_open = max(self.most_open, len(self._open))
+
+    def _usual_status(self, job_id: JobId) -> Working | Completed | Failed:
+        if job_id not in self.jobs:
+            raise RequestRefused(f"There is no job {job_id}.", http_status=404)
+        if self._polls_left[job_id] > 0:
+            self._polls_left[job_id] -= 1
+            return Working(state="pending")
+        return Completed(urls=self.links(job_id))
+
+
+class MemoryStore:
+    """Keeps images in a dictionary; see `ports.ImageStore`."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def keep(self, file_stem: str, image: VerifiedImage, content: bytes) -> str:
+        """Keep the image under the name that it would have on disk."""
+        name = checked_name(file_stem, image.format)
+        self.files[name] = content
+        return name
+
+
+class MemoryJournal:
+    """Keeps records in a dictionary; see `ports.Journal`.
+
+    Args:
+        run_id: the run that records.
+        clock: seconds since the epoch, UTC.
+    """
+
+    def __init__(self, *, run_id: RunId, clock: Callable[[], float]) -> None:
+        self.events: list[tuple[RequestKey, Event]] = []  #: all that were recorded, in order
+        self._records: dict[RequestKey, Record] = {}
+        self._run_id = run_id
+        self._clock = clock
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def record(self, key: RequestKey, event: Event) -> Record:
+        """Add the event."""
+        before = self._records.get(key, Record())
+        after = advance(before, event, at=self._clock(), run_id=self._run_id)
+        self._records[key] = after
+        self.events.append((key, event))
+        return after
+
+    def records(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, Record]:
+        """The records of those keys that have any events."""
+        return {key: self._records[key] for key in keys if key in self._records}
+
+    def unfinished(self) -> Sequence[RequestKey]:
+        """The keys of requests at which the API may hold something paid for."""
+        return [key for key, record in self._records.items() if record.state in OPEN]
+
+
+class _Cue(Generic[_Asked, _Given]):
+    """A script and how far it has got."""
+
+    def __init__(self, script: Script[_Asked, _Given] | None) -> None:
+        self._function = script if callable(script) else None
+        lists = {} if script is None or callable(script) else script
+        self._lists = {prompt: iter(outcomes) for prompt, outcomes in lists.items()}
+
+    async def next(self, asked: _Asked, prompt: str | None) -> _Given | None:
+        """What the script says now; None: the usual.
+
+        Raises:
+            BaseException: the script says so.
+        """
+        outcome = await self._outcome(asked, prompt)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def _outcome(self, asked: _Asked, prompt: str | None) -> _Given | BaseException | None:
+        if self._function is None:
+            return next(self._lists.get(prompt or "", iter(())), None)
+        outcome = self._function(asked)
+        return await outcome if isinstance(outcome, Awaitable) else outcome

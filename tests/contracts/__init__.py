@@ -1,0 +1,1 @@
+"""What a port promises, claimed of every implementation alike."""

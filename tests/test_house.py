@@ -1,0 +1,86 @@
+"""The house: what is linted, typed, layered and documented stays so."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import batchgen
+from batchgen import lifecycle
+
+ROOT = Path(__file__).parents[1]
+#: Longer modules are two modules.
+LONGEST = 400
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "--no-cache", "."),
+        ("ruff", "format", "--no-cache", "--check", "."),
+        ("mypy",),
+        ("importlinter",),
+    ],
+    ids=lambda command: " ".join(command),
+)
+def test_the_code_passes(command: tuple[str, ...]) -> None:
+    tool = ("-c", "from importlinter.cli import lint_imports_command as main; main()")
+    arguments = tool if command == ("importlinter",) else ("-m", *command)
+    done = run(sys.executable, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_is_two_modules() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "batchgen").rglob("*.py")}
+    assert {path: n for path, n in lengths.items() if n > LONGEST} == {}
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in batchgen.__all__:
+        assert getattr(batchgen, name).__doc__, name
+    assert list(batchgen.__all__) == sorted(batchgen.__all__)
+
+
+def test_importing_batchgen_imports_nothing_heavy() -> None:
+    heavy = "aiohttp pandas pyarrow pydantic PIL structlog tqdm yaml".split()
+    code = f"import sys, batchgen, batchgen.cli; print([m for m in {heavy!r} if m in sys.modules])"
+    assert run(sys.executable, "-c", code).stdout.strip() == "[]"
+
+
+def test_the_diagram_in_the_documents_is_the_table_in_the_code() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    assert re.findall(r"```mermaid\n(.*?)\n```", text, flags=re.DOTALL) == [lifecycle.diagram()]
+
+
+def test_the_listing_in_the_documents_is_the_listing_of_the_package() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    listed = set(re.findall(r"^    (\w+(?:\.py|/)) ", text, flags=re.MULTILINE))
+    there = {
+        path.name + ("/" if path.is_dir() else "")
+        for path in (ROOT / "batchgen").iterdir()
+        if not path.name.startswith("__") and path.suffix in ("", ".py")
+    }
+    assert listed == there
+
+
+def test_every_local_link_in_the_documents_leads_somewhere() -> None:
+    documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    for document in documents:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for path in sorted((ROOT / "batchgen").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if name != "batchgen.__main__":
+            assert importlib.import_module(name).__doc__, name
