@@ -7,6 +7,7 @@ hold, and checks parameter values against it. Facts that no document gives are l
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -19,6 +20,8 @@ from batchgen.model import ParamValue
 _BOOLEANS: Mapping[str, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 #: The largest whole number taken anywhere: what 64 bits hold.
 _LARGEST = 2**63 - 1
+_WHOLE = re.compile(r"[-+]?[0-9]{1,30}")
+_DECIMAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _NOUNS = {"text": "text", "boolean": "true or false", "integer": "a whole number", "number": "a number"}
 
 
@@ -59,7 +62,7 @@ class Parameter(_ProfilePart):
             case "integer":
                 return int(self._finite(value, whole=True))
             case "number":
-                return float(self._finite(value, whole=False))
+                return float(self._finite(value, whole=False)) + 0.0  # minus zero is zero
             case _:
                 assert_never(self.type)
 
@@ -75,14 +78,7 @@ class Parameter(_ProfilePart):
             case "boolean":
                 return self.check(_BOOLEANS.get(text.strip().lower(), text))
             case "integer" | "number":
-                try:
-                    value: object = int(text)
-                except ValueError:
-                    try:
-                        value = float(text)
-                    except ValueError:
-                        value = text
-                return self.check(value)
+                return self.check(_number(text.strip()))
             case _:
                 assert_never(self.type)
 
@@ -99,7 +95,7 @@ class Parameter(_ProfilePart):
         return noun
 
     def _refuse(self, value: object) -> ValueError:
-        shown = value if isinstance(value, (int, float)) and not isinstance(value, bool) else repr(value)
+        shown = str(value).lower() if isinstance(value, (bool, int, float)) else repr(value)
         return ValueError(f"must be {self.allowed}, not {shown}.")
 
     def _text(self, value: object) -> str:
@@ -118,7 +114,7 @@ class Parameter(_ProfilePart):
         # Bounded before it is compared: a whole number of 400 digits has no float to compare with.
         if isinstance(value, int) and abs(value) > _LARGEST:
             raise ValueError(f"must be {self.allowed}, not a number that 64 bits do not hold.")
-        if not math.isfinite(value):
+        if not math.isfinite(value) or (whole and abs(value) > _LARGEST):
             raise self._refuse(value)
         if whole and value != int(value):
             raise self._refuse(value)
@@ -127,6 +123,13 @@ class Parameter(_ProfilePart):
         if self.maximum is not None and value > self.maximum:
             raise self._refuse(value)
         return value
+
+
+def _number(text: str) -> int | float | str:
+    """The number that *text* is, in the plain ways of writing one; else the text."""
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _DECIMAL.fullmatch(text) else text
 
 
 class Key(_ProfilePart):

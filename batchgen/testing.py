@@ -6,9 +6,12 @@ what they are given. The image check has no twin: the real one is quick on a `ti
 
 from __future__ import annotations
 
+import asyncio
+import selectors
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from io import BytesIO
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from zlib import crc32
 
 from PIL import Image
@@ -21,6 +24,7 @@ from batchgen.ports import Accepted, Completed, Failed, JobStatus, Submission, W
 
 _Asked = TypeVar("_Asked")
 _Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
 #: What happens instead of the usual: a function of what is asked, which may be async; or for each prompt a list, used
 #: up in order. An exception is raised, None means the usual.
 Script = (
@@ -199,3 +203,78 @@ class _Cue(Generic[_Asked, _Given]):
             return next(self._lists.get(prompt or "", iter(())), None)
         outcome = self._function(asked)
         return await outcome if isinstance(outcome, Awaitable) else outcome
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer as soon as there is nothing to do: an hour takes no time.
+
+    Real sockets and threads keep working; while a thread is busy, time stands still.
+    """
+
+    def __init__(self) -> None:
+        self._virtual_now = 0.0
+        self._busy_threads = 0
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._virtual_now
+
+    def run_in_executor(  # type: ignore[override]  # the library's own signature cannot be written here
+        self, executor: Executor | None, func: Callable[..., _Result], *args: Any
+    ) -> asyncio.Future[_Result]:
+        """As in any loop, and time stands still until it is done."""
+        future = super().run_in_executor(executor, func, *args)
+        self._busy_threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _: object) -> None:
+        self._busy_threads -= 1
+
+    def pass_time(self, seconds: float) -> bool:
+        """Let virtual time pass, unless a thread is busy; used by the selector."""
+        if self._busy_threads:
+            return False
+        self._virtual_now += seconds
+        return True
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Waits for nothing but busy threads: where an idle loop would sleep, its time jumps instead."""
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready now; only without a timer to jump to is there any waiting."""
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            return super().select(None)
+        return [] if self._loop.pass_time(timeout) else super().select(0.05)
+
+
+class VirtualClock:
+    """A clock on the time of a `VirtualTimeLoop`; see `ports.Clock`.
+
+    Args:
+        start: what `now` says when the loop is made, seconds since the epoch.
+    """
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self._start = start
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._start + self.monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds of the running loop."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, for no real time at all."""
+        await asyncio.sleep(seconds)

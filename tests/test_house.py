@@ -51,7 +51,7 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 
 def test_importing_batchgen_imports_nothing_heavy() -> None:
-    heavy = "aiohttp pandas pyarrow pydantic PIL structlog tqdm yaml".split()
+    heavy = ["PIL", "aiohttp", "pandas", "pyarrow", "pydantic", "structlog", "tqdm", "yaml"]
     code = f"import sys, batchgen, batchgen.cli; print([m for m in {heavy!r} if m in sys.modules])"
     assert run(sys.executable, "-c", code).stdout.strip() == "[]"
 

@@ -292,7 +292,7 @@ def test_everything_wrong_on_the_command_line_is_told_with_the_rest(write: Write
     found = [str(problem) for problem in problems(write("prompts: ['']"), params=wrong)]
     assert found == [
         "override: samples: must be a whole number from 1 to 4, not 9.",
-        "override: width: must be a whole number of at least 1, not True.",
+        "override: width: must be a whole number of at least 1, not true.",
         "override: sd3 has no seed: its results cannot be repeated. Remove it.",
         "override: file_prefix: is a tag, not a parameter. Give it outside params, as file_prefix.",
         "override: guidence_scale: sd3 has no such parameter; it knows negative_prompt, num_inference_steps, samples, "

@@ -226,7 +226,7 @@ def test_a_kill_in_the_middle_loses_nothing_and_pays_nothing_twice(place: Place)
 def test_a_signal_stops_submitting_waits_for_jobs_in_flight_and_leaves_nothing_in_doubt(
     place: Place, number: signal.Signals, code: int
 ) -> None:
-    place.many(300)
+    place.many(120)
     with subprocess.Popen(
         place.command("--concurrency", "8", "--json"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as run:
@@ -238,10 +238,10 @@ def test_a_signal_stops_submitting_waits_for_jobs_in_flight_and_leaves_nothing_i
     told = json.loads(output)
     assert (run.returncode, told["exit_code"]) == (code, code)
     accepted = place.simulator.audit().accepted
-    assert accepted < 300
-    assert told["images"] == {"stored": accepted, "failed": 0, "in_doubt": 0, "pending": 300 - accepted}
+    assert accepted < 120
+    assert told["images"] == {"stored": accepted, "failed": 0, "in_doubt": 0, "pending": 120 - accepted}
     assert place.run().exit_code == 0
-    assert place.simulator.audit().accepted == 300
+    assert place.simulator.audit().accepted == 120
 
 
 async def test_the_async_form_runs_beside_other_work(place: Place) -> None:

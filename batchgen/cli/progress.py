@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import NoReturn, TextIO
 
@@ -13,6 +14,7 @@ from batchgen.ports import Observer, Progress
 
 #: Seconds between two lines where there is no terminal.
 _EVERY = 30.0
+_COLUMNS, _ROWS = 80, 24  # of a terminal that does not say
 _IN_FLIGHT = (State.SUBMITTING, State.SUBMITTED)
 
 
@@ -40,12 +42,16 @@ class ProgressView(Observer):
         if progress.simulated:
             self._say("simulated: pictures are drawn on this machine, nothing is generated or paid")
         if self._stream.isatty() and not self._quiet:
+            # Some terminals do not know their size; the bar would hide from them.
+            sized = min(os.get_terminal_size(self._stream.fileno())) > 0
             self._bar = tqdm(
                 total=progress.wanted,
                 initial=progress.stored,
                 unit="image",
                 file=self._stream,
-                dynamic_ncols=True,
+                dynamic_ncols=sized,
+                ncols=None if sized else _COLUMNS,
+                nrows=None if sized else _ROWS,
                 smoothing=0.1,
                 bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
             )

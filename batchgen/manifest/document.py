@@ -175,7 +175,8 @@ class _Builder:
             return Node(line, Mark.UNUSABLE)
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
-            raise self._problems.fatal(line, f"aliases in this document stand for more than {MOST_ALIASED:,} values.")
+            message = f"aliases in this document stand for more than {MOST_ALIASED:,} values."
+            raise self._problems.fatal(line, message, "Write the values out, or make a table of them.")
         return node
 
     def _start(self, event: events.CollectionStartEvent, line: int) -> None:

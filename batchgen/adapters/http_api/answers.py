@@ -213,7 +213,9 @@ def _wait(answer: Answer, said: Said) -> float | None:
         return wait
     if isinstance(value, str):
         return retry_after(value, now=answer.at)
-    return None if math.isnan(value) else float(min(max(value, 0), LONGEST_WAIT))
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return float(min(max(value, 0), LONGEST_WAIT))
 
 
 def _is_retryable(said: Said) -> bool:

@@ -161,7 +161,8 @@ class HTTPImageAPI:
         # of aiohttp's show the request's headers, the key among them, or bytes of the answer.
         return _Silence(
             message=self._wording.line(f"{self._host}: {words(error)}"),
-            unsent=meaning(error).unsent or (isinstance(error, TimeoutError) and not sending.connected),
+            # A bare TimeoutError is the call's own limit, which may pass while it still waits for a connection.
+            unsent=meaning(error).unsent or (type(error) is TimeoutError and not sending.connected),
             cause=None if self._shows_key(error) else error,
         )
 
@@ -206,10 +207,10 @@ def _as_path_part(job_id: JobId) -> str:
 def _checked_base(base_url: str) -> str:
     try:
         url = URL(base_url.strip())
-        (url.host or "").encode("idna")
+        host = (url.host or "").encode("idna")
     except ValueError as error:
         raise UsageError(f"The base URL {base_url!r} is not a URL ({error}). Write it as https://host/path.") from error
-    if url.scheme not in ("http", "https") or not url.host or url.query_string or url.fragment:
+    if url.scheme not in ("http", "https") or len(host.split()) != 1 or url.query_string or url.fragment:
         raise UsageError(f"The base URL {base_url!r} cannot be used. Write it as https://host/path.")
     return str(url).rstrip("/")
 

@@ -96,8 +96,14 @@ def _parsed(link: str) -> URL:
 
 
 def _as_given(text: str) -> URL:
-    """The URL without any normalising where that can be: a signature covers it as it is spelled."""
-    return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
+    """The URL without any normalising where that can be: a signature covers it as it is spelled.
+
+    Raises:
+        ValueError: it is none.
+    """
+    url = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
+    _ = url.port  # host and port are looked at only when they are asked for
+    return url
 
 
 def _may_fetch(url: URL, came_from: URL | None = None) -> bool:

@@ -1,0 +1,191 @@
+"""The image check, on real bytes, whole and broken."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import warnings
+import zlib
+from hashlib import sha256
+from io import BytesIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from batchgen.adapters.image_check import PillowCheck
+from batchgen.errors import ResultUnavailable
+from batchgen.testing import tiny_png
+
+CHECK = PillowCheck()
+
+
+def drawn(size: tuple[int, int] = (48, 32), *, mode: str = "RGB") -> Image.Image:
+    """Noise, so that no format can make it small."""
+    return Image.effect_noise(size, 90).convert(mode)
+
+
+def saved(kind: str, image: Image.Image | None = None, **options: object) -> bytes:
+    buffer = BytesIO()
+    (image or drawn()).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
+    """The PNG with one more chunk behind its head."""
+    return png[:33] + chunk(kind, body) + png[33:]
+
+
+def refusal(content: bytes, check: PillowCheck = CHECK) -> str:
+    with pytest.raises(ResultUnavailable) as caught:
+        check.verify(content)
+    assert caught.value.permanent
+    return caught.value.message
+
+
+WHOLE = {
+    "png": saved("PNG"),
+    "jpg": saved("JPEG"),
+    "progressive": saved("JPEG", progressive=True),
+    "webp": saved("WEBP"),
+    "lossless": saved("WEBP", lossless=True),
+    "extended": saved("WEBP", drawn(mode="RGBA"), exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_image_is_verified_by_its_bytes(name: str) -> None:
+    content = WHOLE[name]
+    image = CHECK.verify(content)
+    assert image.format == {"progressive": "jpg", "lossless": "webp", "extended": "webp"}.get(name, name)
+    assert (image.width, image.height) == (48, 32)
+    assert image.sha256 == sha256(content).hexdigest()
+    assert image.bytes == len(content)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_of_any_colour_type_is_taken(mode: str) -> None:
+    assert CHECK.verify(saved("PNG", Image.new(mode, (5, 4)))).width == 5
+
+
+def test_a_picture_of_one_pixel_is_taken() -> None:
+    assert CHECK.verify(tiny_png(1, 1)).height == 1
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_bytes_after_the_end_do_no_harm(name: str) -> None:
+    assert CHECK.verify(WHOLE[name] + b"\0\xff trailing").width == 48
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+    content = saved(kind, save_all=True, append_images=[drawn()])
+    assert CHECK.verify(content).width == 48
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_truncated_image_is_refused_wherever_it_is_cut(name: str, data: st.DataObject) -> None:
+    content = WHOLE[name]
+    refusal(content[: data.draw(st.integers(0, len(content) - 1))])
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_an_image_that_lacks_its_last_byte_is_refused(name: str) -> None:
+    refusal(WHOLE[name][:-1])
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_damage_raises_anything_but_a_refusal(name: str, data: st.DataObject) -> None:
+    content = bytearray(WHOLE[name])
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
+        content[place] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ResultUnavailable):
+        CHECK.verify(bytes(content))
+
+
+@given(head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP"]), rest=st.binary())
+def test_no_bytes_raise_anything_but_a_refusal(head: bytes, rest: bytes) -> None:
+    refusal(head + rest)
+
+
+def test_a_png_with_a_wrong_checksum_is_refused() -> None:
+    content = bytearray(WHOLE["png"])
+    content[len(content) // 2] ^= 1
+    assert "wrong checksum in its chunk IDAT" in refusal(bytes(content))
+
+
+def test_truncation_is_refused_by_the_decoder_too() -> None:
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    picture = zlib.compress(b"\0" * 100)
+    head = struct.pack(">IIBBBBB", 1000, 1000, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", picture) + chunk(b"IEND", b"")
+    assert "damaged png" in refusal(content)
+
+
+@pytest.mark.parametrize(("width", "height"), [(30_000, 30_000), (2**31 - 1, 1), (1, 70_000)])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(width: int, height: int) -> None:
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    assert f"claims to be {width} × {height} pixels" in refusal(bomb)
+
+
+def test_a_webp_of_absurd_size_is_refused_before_its_decoder_takes_the_memory() -> None:
+    content = bytearray(WHOLE["extended"])
+    content[24:30] = b"\xff\x3f\x00\xff\x3f\x00"
+    assert "claims to be 16384 × 16384 pixels" in refusal(bytes(content))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_most_pixels_may_be_set(name: str) -> None:
+    assert PillowCheck(max_pixels=48 * 32).verify(WHOLE[name]).width == 48
+    assert "claims to be 48 × 32 pixels" in refusal(WHOLE[name], PillowCheck(max_pixels=48 * 32 - 1))
+
+
+def test_pillows_own_limits_warn_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for content in WHOLE.values():
+            assert CHECK.verify(content).width == 48
+    assert caught == []
+
+
+def test_a_broken_animation_chunk_or_a_text_bomb_neither_warns_nor_harms_the_picture() -> None:
+    bomb = b"key\0\0" + zlib.compress(b"\0" * 80_000_000)
+    content = with_chunk(with_chunk(tiny_png(), b"acTL", b"\0" * 8), b"zTXt", bomb)
+    assert CHECK.verify(content).width == 8
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "ICO", "PPM"])
+def test_other_image_types_are_not_taken(kind: str) -> None:
+    assert "is neither PNG, WEBP nor JPEG" in refusal(saved(kind))
+
+
+def test_a_page_instead_of_an_image_is_quoted() -> None:
+    message = refusal(b"<html>\n  <title>502 Bad Gateway</title></html>" + b" " * 1000)
+    assert "It begins: '<html> <title>502 Bad Gateway</title></html>'" in message
+
+
+def test_json_instead_of_an_image_is_quoted_in_its_own_script() -> None:
+    assert "не готово" in refusal('{"error": "не готово"}'.encode())
+
+
+def test_of_a_long_text_only_the_beginning_is_quoted() -> None:
+    assert len(refusal(b"word " * 10_000)) < 250
+
+
+def test_bytes_that_are_no_text_are_not_quoted() -> None:
+    assert "It begins" not in refusal(bytes(range(256)))
+
+
+def test_an_empty_body_is_called_empty() -> None:
+    assert "(empty)" in refusal(b"")

@@ -1,0 +1,165 @@
+"""Plans: keys, names, duplicates, order."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen import planning
+from batchgen.manifest import Manifest
+from batchgen.model import InDoubt, ParamValue, Request, Row
+from batchgen.planning import Duplicate, Plan, image_folder, request_key, summarise
+from tests.factories import a_profile
+
+PARAMS: Mapping[str, ParamValue] = {
+    "negative_prompt": "",
+    "num_inference_steps": 29,
+    "samples": 1,
+    "guidance_scale": 7.0,
+}
+SPLIT_WORDS = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval", "evaluation")
+
+
+def a_manifest(rows: Iterable[Row], *, repeat: int = 1) -> Manifest:
+    kept = list(rows)
+
+    def read() -> Iterator[Row]:
+        return iter(kept)
+
+    return Manifest(
+        source="m.yaml", path=Path("m.yaml"), sha256="0" * 64, batch_id="b", profile=a_profile(), concurrency=1,
+        rate=None, in_doubt=InDoubt.HOLD, price_per_image=0.5, repeat=repeat, read_rows=read,
+    )  # fmt: skip
+
+
+def a_row(index: int, prompt: str, **params: ParamValue) -> Row:
+    return Row(index=index, prompt=prompt, params={**PARAMS, **params}, file_prefix="p", labels={})
+
+
+def rows(prompts: Sequence[str], **params: ParamValue) -> list[Row]:
+    return [a_row(index, prompt, **params) for index, prompt in enumerate(prompts)]
+
+
+def key(prompt: str = "fox", repeat: int = 0, **params: ParamValue) -> str:
+    return request_key(a_profile(), prompt, {**PARAMS, **params}, repeat)
+
+
+def test_a_key_never_changes_between_versions() -> None:
+    """These are in people's journals: another key is another payment."""
+    assert key() == "lx27fnqny4hhuc8u0g6ypksnmf"
+    assert key("Ein Fuchs, “müde” 🦊", guidance_scale=0.1) == "g641pfq47wbc8d1u1wbujj5wdy"
+
+
+def test_a_key_is_the_same_in_another_process_with_another_hash_seed() -> None:
+    code = "from tests.test_planning import key; print(key())"
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == key()
+
+
+def test_each_thing_that_changes_the_image_changes_the_key() -> None:
+    profile = a_profile()
+    keys = {
+        key(), key("owl"), key(repeat=1), key(guidance_scale=7.5), key(samples=2), key(negative_prompt="x"),
+        key(direct_link=True), request_key(profile.model_copy(update={"submit_path": "/other"}), "fox", PARAMS, 0),
+    }  # fmt: skip
+    assert len(keys) == 8
+
+
+def test_how_the_result_is_delivered_changes_no_key() -> None:
+    assert key(webhook="https://a.test", queued_image_urls=True) == key()
+
+
+@given(st.text(), st.integers(0, 1_000))
+def test_no_key_can_spell_a_word_by_which_loaders_guess_splits(prompt: str, repeat: int) -> None:
+    found = key(prompt, repeat)
+    assert re.fullmatch(r"[0-9a-z]{26}", found)
+    assert not any(word in found for word in SPLIT_WORDS)
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=20), st.randoms(use_true_random=False))
+def test_reordering_rows_changes_no_key(prompts: list[str], chance: random.Random) -> None:
+    shuffled = list(prompts)
+    chance.shuffle(shuffled)
+    keys = [{request.key for request in Plan(a_manifest(rows(order)))} for order in (prompts, shuffled)]
+    assert keys[0] == keys[1]
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=20), st.integers(1, 3))
+def test_each_row_and_repeat_is_requested_once_and_what_is_left_out_is_told(prompts: list[str], repeat: int) -> None:
+    entries = list(Plan(a_manifest(rows(prompts), repeat=repeat)).entries())
+    asked = [entry for entry in entries if isinstance(entry, Request)]
+    assert len(entries) == len(prompts) * repeat
+    assert len({request.key for request in asked}) == len(asked) == len(set(prompts)) * repeat
+    assert {entry.key for entry in entries if isinstance(entry, Duplicate)} <= {request.key for request in asked}
+
+
+def test_a_plan_is_in_the_order_of_its_rows_and_the_same_each_time() -> None:
+    plan = Plan(a_manifest(rows("cab"), repeat=2))
+    assert [(request.prompt, request.repeat) for request in plan] == [(p, n) for p in "cab" for n in (0, 1)]
+    assert list(plan) == list(plan)
+
+
+@given(st.lists(st.integers(1, 4), max_size=50))
+def test_the_samples_of_a_plan_are_numbered_without_gaps(samples: list[int]) -> None:
+    plan = Plan(a_manifest(a_row(n, f"{n}", samples=count) for n, count in enumerate(samples)))
+    expected = 0
+    for request in plan:
+        assert request.first_sample == expected
+        expected += request.samples
+
+
+def test_no_folder_gets_five_thousand_entries_before_two_million_images() -> None:
+    folders: dict[str, int] = {}
+    for last in range(2, 3 * 700_000, 3):
+        folder = image_folder(last)
+        folders[folder] = folders.get(folder, 0) + 3
+    assert max(folders.values()) + len(folders) < 5_000
+    assert list(folders)[:2] == ["images", "images/0001"]
+
+
+def test_two_keys_that_begin_alike_get_different_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "request_key", lambda profile, prompt, params, repeat: "0123456789" + prompt * 16)
+    stems = [request.file_stem for request in Plan(a_manifest(rows("abc")))]
+    assert stems == ["images/p-0123456789", "images/p-0123456789" + "b" * 16, "images/p-0123456789" + "c" * 16]
+
+
+def test_a_limit_cuts_the_plan_but_not_the_reading() -> None:
+    read = []
+
+    def reading() -> Iterator[Row]:
+        for row in rows("abcd"):
+            read.append(row.index)
+            yield row
+
+    plan = Plan(replace(a_manifest([]), read_rows=reading), limit=2)
+    assert [request.prompt for request in plan] == ["a", "b"]
+    assert read == [0, 1, 2, 3]
+
+
+def test_kept_requests_follow_at_the_end_unless_the_manifest_asks_for_them() -> None:
+    old = list(Plan(a_manifest(rows("abc", samples=2))))
+    new = list(Plan(a_manifest(rows("cd", samples=2)), kept=old))
+    assert [(request.prompt, request.first_sample) for request in new] == [("c", 0), ("d", 2), ("a", 4), ("b", 6)]
+    assert new[2].file_stem == old[0].file_stem
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=20))
+def test_a_summary_counts_what_is_there(prompts: list[str]) -> None:
+    summary = summarise(Plan(a_manifest(rows(prompts, samples=3))).entries(), price=0.5)
+    different = len(set(prompts))
+    assert (summary.requests, summary.samples, summary.prompts) == (different, 3 * different, different)
+    assert summary.duplicates == len(prompts) - different
+    assert summary.cost == 1.5 * different
+    assert len(summary.first) == min(3, different)

@@ -1,0 +1,488 @@
+"""The runner, with in-memory twins around it and a clock that jumps: hours of waiting in no time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice, pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchgen.adapters.image_check import PillowCheck
+from batchgen.errors import (
+    AnswerInDoubt,
+    KeyRejected,
+    RequestRefused,
+    ResultUnavailable,
+    StorageFailed,
+    TryLater,
+)
+from batchgen.lifecycle import AnswerLost, Event, JobCompleted, Record, State, SubmitAccepted, SubmitStarted
+from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RunId, VerifiedImage
+from batchgen.ports import Claim, Completed, Failed, Observer, Working
+from batchgen.runner import Ports, RunLimits, Runner
+from batchgen.testing import MemoryImageAPI, MemoryJournal, MemoryStore, VirtualClock, VirtualTimeLoop
+from tests.factories import a_request
+
+FAILED = Failed(failure=Failure(kind=FailureKind.JOB_FAILED, message="out of luck", code="MODEL_ERROR"), retryable=True)
+BLOCKED = KeyRejected(host="api.test", variable="KEY", answer="401")
+
+
+class Told(Observer):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+        self.left: list[Request] = []
+
+    def paused(self, seconds: float, reason: str) -> None:
+        self.pauses.append(seconds)
+
+    def overdue(self, request: Request, record: Record) -> None:
+        self.left.append(request)
+
+
+class Scene:
+    """Everything around a runner, in memory."""
+
+    def __init__(self, api: MemoryImageAPI | None = None, store: Any = None, **limits: Any) -> None:
+        self.api = api or MemoryImageAPI()
+        self.store = store or MemoryStore()
+        self.clock = VirtualClock()
+        self.journal = MemoryJournal(run_id=RunId("run"), clock=self.clock.now)
+        self.told = Told()
+        self._limits = {"concurrency": 4} | limits
+        self.runner: Runner
+        self.seconds = 0.0
+
+    def run(
+        self, requests: Sequence[Request], *, meanwhile: Callable[[Scene], Awaitable[None]] | None = None
+    ) -> list[State]:
+        """Run them to the end; where each stands then."""
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as loop:
+            return loop.run(self._run(requests, meanwhile))
+
+    async def _run(
+        self, requests: Sequence[Request], meanwhile: Callable[[Scene], Awaitable[None]] | None
+    ) -> list[State]:
+        ports = Ports(
+            api=self.api,
+            journal=self.journal,
+            store=self.store,
+            check=PillowCheck(),
+            clock=self.clock,
+            observer=self.told,
+        )
+        self.runner = Runner(ports, RunLimits(**self._limits), chance=random.Random(1))
+        beside = None if meanwhile is None else asyncio.ensure_future(meanwhile(self))
+        began = self.clock.monotonic()
+        await self.runner.run(self._feed(requests))
+        self.seconds = self.clock.monotonic() - began
+        if beside is not None:
+            await beside
+        return [self.record(request).state for request in requests]
+
+    def record(self, request: Request) -> Record:
+        return self.journal.records([request.key]).get(request.key, Record())
+
+    def _feed(self, requests: Iterable[Request]) -> Any:
+        claims = iter([Claim(request, self.record(request)) for request in requests])
+
+        class OneByOne:
+            async def claim(self, count: int) -> Sequence[Claim]:
+                return list(islice(claims, count))
+
+        return OneByOne()
+
+    def remember(self, request: Request, *events: Event) -> None:
+        """Let the journal know what an earlier run did."""
+
+        async def write() -> None:
+            for event in events:
+                await self.journal.record(request.key, event)
+
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as loop:
+            loop.run(write())
+
+
+def requests(count: int, **fields: Any) -> list[Request]:
+    return [
+        a_request(key=f"key-{n:04d}", prompt=f"prompt {n}", file_stem=f"images/{n}", **fields) for n in range(count)
+    ]
+
+
+def test_every_request_ends_as_stored_images() -> None:
+    scene = Scene()
+    assert scene.run(requests(20, params={"samples": 2})) == [State.STORED] * 20
+    assert len(scene.store.files) == 40
+    assert len(scene.api.submitted) == 20
+
+
+def test_no_more_jobs_are_in_flight_than_asked_for() -> None:
+    scene = Scene(MemoryImageAPI(polls=3), concurrency=3)
+    scene.run(requests(20))
+    assert scene.api.most_open == 3
+
+
+def test_the_intent_is_in_the_journal_before_each_post() -> None:
+    order: list[str] = []
+    wanted = requests(5)
+
+    def submit(request: Request) -> None:
+        order.append(str(scene.record(request).state))
+
+    scene = Scene(MemoryImageAPI(submit=submit))
+    scene.run(wanted)
+    assert order == [State.SUBMITTING] * 5
+
+
+def test_the_job_is_in_the_journal_before_it_is_asked_about() -> None:
+    wanted = requests(5)
+
+    def status(job_id: JobId) -> None:
+        assert job_id in {scene.record(request).job_id for request in wanted}
+
+    scene = Scene(MemoryImageAPI(status=status))
+    assert scene.run(wanted) == [State.STORED] * 5
+
+
+def test_a_job_that_was_submitted_by_an_earlier_run_is_polled_and_not_paid_again() -> None:
+    [request] = requests(1)
+    scene = Scene()
+    scene.api.jobs[JobId("old")] = request
+    scene.api._polls_left[JobId("old")] = 0
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")))
+    assert scene.run([request]) == [State.STORED]
+    assert scene.api.submitted == []
+
+
+def test_images_that_wait_since_an_earlier_run_are_downloaded_and_not_paid_again() -> None:
+    [request] = requests(1)
+    scene = Scene()
+    scene.api.jobs[JobId("old")] = request
+    urls = scene.api.links(JobId("old"))
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")), JobCompleted(urls=urls))
+    assert scene.run([request]) == [State.STORED]
+    assert (scene.api.submitted, scene.api.polled) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("choice", "state", "posts"),
+    [(InDoubt.HOLD, State.IN_DOUBT, 0), (InDoubt.RETRY, State.STORED, 1), (InDoubt.FAIL, State.FAILED, 0)],
+)
+def test_a_post_that_a_kill_interrupted_is_in_doubt_and_the_user_decides(
+    choice: InDoubt, state: State, posts: int
+) -> None:
+    [request] = requests(1)
+    scene = Scene(in_doubt=choice)
+    scene.remember(request, SubmitStarted())
+    assert scene.run([request]) == [state]
+    assert len(scene.api.submitted) == posts
+
+
+def test_an_answer_that_is_lost_leaves_its_request_in_doubt_and_the_others_go_on() -> None:
+    scene = Scene(MemoryImageAPI(submit={"prompt 1": [AnswerInDoubt("reset")]}))
+    assert scene.run(requests(3)) == [State.STORED, State.IN_DOUBT, State.STORED]
+    assert len(scene.api.submitted) == 3
+
+
+def test_a_refused_input_fails_its_request_alone_and_is_not_repeated() -> None:
+    scene = Scene(MemoryImageAPI(submit={"prompt 1": [RequestRefused("samples: at most 4", http_status=422)]}))
+    wanted = requests(3)
+    assert scene.run(wanted) == [State.STORED, State.FAILED, State.STORED]
+    failure = scene.record(wanted[1]).failure
+    assert failure is not None
+    assert (failure.kind, failure.http_status, failure.message) == (FailureKind.REFUSED, 422, "samples: at most 4")
+    assert len(scene.api.submitted) == 3
+
+
+def test_a_busy_api_is_left_alone_for_as_long_as_it_asks() -> None:
+    busy = TryLater("slow down", http_status=429, retry_after=100.0, capacity=True)
+    scene = Scene(MemoryImageAPI(submit={"prompt 0": [busy]}), concurrency=1)
+    wanted = requests(2)
+    assert scene.run(wanted) == [State.STORED] * 2
+    assert scene.seconds >= 100
+    assert scene.told.pauses == [100.0]
+    assert scene.record(wanted[0]).attempts == 1  # a 429 is no attempt
+
+
+def test_an_api_that_cannot_be_reached_is_tried_until_it_can() -> None:
+    outage = TryLater("refused", code="UNREACHABLE")
+    scene = Scene(MemoryImageAPI(submit={"prompt 0": [outage] * 5}), concurrency=1)
+    assert scene.run(requests(1)) == [State.STORED]
+    assert 5 < scene.seconds < 60
+
+
+def test_an_api_that_takes_nothing_for_too_long_ends_the_run_which_can_go_on_later() -> None:
+    scene = Scene(MemoryImageAPI(submit=lambda _: TryLater("refused", code="UNREACHABLE")), max_wait=600.0)
+    assert scene.run(requests(10)) == [State.PLANNED] * 10
+    assert scene.runner.stop_reason is not None
+    assert "refused" in scene.runner.stop_reason
+    assert 600 <= scene.seconds < 800
+
+
+def test_a_longer_wait_than_allowed_ends_the_run_at_once() -> None:
+    scene = Scene(MemoryImageAPI(submit=lambda _: TryLater("quota", http_status=429, retry_after=3_600.0)))
+    assert scene.run(requests(10)) == [State.PLANNED] * 10
+    assert scene.seconds < 60
+    assert "--max-wait" in (scene.runner.stop_reason or "")
+
+
+def test_a_refused_key_stops_submitting_and_jobs_in_flight_are_still_collected() -> None:
+    scene = Scene(MemoryImageAPI(polls=5, submit={"prompt 3": [BLOCKED]}), concurrency=4)
+    states = scene.run(requests(20))
+    assert states[:3] == [State.STORED] * 3
+    assert set(states[3:]) == {State.PLANNED}
+    assert scene.runner.blocked is BLOCKED
+    assert len(scene.api.submitted) == 4
+
+
+def test_a_job_that_fails_is_tried_three_times_and_no_more() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: FAILED))
+    wanted = requests(1)
+    assert scene.run(wanted) == [State.FAILED]
+    assert len(scene.api.submitted) == 3
+    assert scene.record(wanted[0]).failure == FAILED.failure
+
+
+def test_a_job_that_failed_for_good_is_not_submitted_again() -> None:
+    hopeless = Failed(failure=FAILED.failure, retryable=False)
+    scene = Scene(MemoryImageAPI(status=lambda _: hopeless))
+    assert scene.run(requests(1)) == [State.FAILED]
+    assert len(scene.api.submitted) == 1
+
+
+def test_a_status_call_that_fails_says_nothing_about_its_job() -> None:
+    scene = Scene(MemoryImageAPI(status={"prompt 0": [TryLater("502", http_status=502)] * 6}))
+    assert scene.run(requests(1)) == [State.STORED]
+    assert len(scene.api.submitted) == 1
+
+
+def test_a_job_that_the_api_forgets_is_lost_and_not_silently_paid_again() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: RequestRefused("no such job", http_status=404)))
+    wanted = requests(1)
+    assert scene.run(wanted) == [State.FAILED]
+    failure = scene.record(wanted[0]).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.JOB_LOST
+    assert len(scene.api.submitted) == 1
+
+
+def test_a_job_that_never_ends_is_left_at_its_deadline_for_a_later_run() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: Working(state="PENDING")), job_deadline=300.0)
+    wanted = requests(1)
+    assert scene.run(wanted) == [State.SUBMITTED]
+    assert scene.told.left == wanted
+    assert 300 <= scene.seconds < 330
+
+
+def test_status_calls_that_the_api_wants_fewer_of_wait_but_never_beyond_a_deadline() -> None:
+    scene = Scene(
+        MemoryImageAPI(status=lambda _: TryLater("429", http_status=429, retry_after=86_400.0)), job_deadline=300.0
+    )
+    assert scene.run(requests(3)) == [State.SUBMITTED] * 3
+    assert scene.seconds < 330
+    assert len(scene.api.polled) <= 6
+
+
+def test_a_post_that_is_answered_by_the_images_needs_no_poll() -> None:
+    def submit(request: Request) -> Completed:
+        scene.api.jobs[JobId("now")] = request
+        return Completed(urls=scene.api.links(JobId("now")), job_id=JobId("now"))
+
+    scene = Scene(MemoryImageAPI(submit=submit))
+    assert scene.run(requests(1)) == [State.STORED]
+    assert scene.api.polled == []
+
+
+def test_a_link_that_fails_for_a_while_is_tried_again() -> None:
+    scene = Scene(MemoryImageAPI(download={"prompt 0": [ResultUnavailable("reset")] * 2}))
+    assert scene.run(requests(1)) == [State.STORED]
+
+
+def test_damaged_bytes_are_fetched_anew_by_fresh_links_and_never_stored() -> None:
+    scene = Scene(MemoryImageAPI(download={"prompt 0": [b"<html>not an image</html>"]}))
+    wanted = requests(1)
+    assert scene.run(wanted) == [State.STORED]
+    assert scene.record(wanted[0]).results_lost == 1
+    assert len(scene.api.submitted) == 1
+
+
+def test_images_that_cannot_be_had_are_lost_and_not_silently_paid_again() -> None:
+    scene = Scene(MemoryImageAPI(download=lambda _: ResultUnavailable("gone", http_status=410, permanent=True)))
+    wanted = requests(1)
+    assert scene.run(wanted) == [State.FAILED]
+    failure = scene.record(wanted[0]).failure
+    assert failure is not None
+    assert (failure.kind, failure.http_status) == (FailureKind.RESULT_LOST, 410)
+    assert len(scene.api.submitted) == 1
+
+
+def test_what_there_is_of_a_partial_result_is_kept_and_the_rest_named() -> None:
+    def status(job_id: JobId) -> Completed:
+        return Completed(urls=scene.api.links(job_id)[:1])
+
+    scene = Scene(MemoryImageAPI(status=status))
+    wanted = requests(1, params={"samples": 3})
+    assert scene.run(wanted) == [State.STORED]
+    record = scene.record(wanted[0])
+    assert [image.sample for image in record.images] == [0]
+    assert [(lost.sample, lost.failure.kind) for lost in record.missing] == [
+        (1, FailureKind.MISSING),
+        (2, FailureKind.MISSING),
+    ]
+
+
+def test_one_image_of_several_that_cannot_be_had_does_not_lose_the_others() -> None:
+    def download(url: str) -> ResultUnavailable | None:
+        return ResultUnavailable("gone", permanent=True) if url.endswith("/1") else None
+
+    scene = Scene(MemoryImageAPI(download=download))
+    wanted = requests(1, params={"samples": 3})
+    assert scene.run(wanted) == [State.STORED]
+    record = scene.record(wanted[0])
+    assert [image.sample for image in record.images] == [0, 2]
+    assert [lost.failure.kind for lost in record.missing] == [FailureKind.RESULT_LOST]
+
+
+def test_a_slot_is_free_while_its_images_are_downloaded() -> None:
+    async def slowly(_: str) -> None:
+        await asyncio.sleep(1_000)
+
+    scene = Scene(MemoryImageAPI(polls=0, download=slowly), concurrency=2, downloads=50)
+    assert scene.run(requests(20)) == [State.STORED] * 20
+    assert scene.seconds < 1_100
+
+
+def test_finished_jobs_that_wait_for_their_download_push_back_on_submitting() -> None:
+    async def never(_: str) -> None:
+        await asyncio.sleep(10**6)
+
+    async def look(scene: Scene) -> None:
+        await asyncio.sleep(1_000)
+        seen.append(len(scene.api.submitted))
+        scene.runner.abandon()
+        scene.runner.stop("seen enough")
+
+    seen: list[int] = []
+    scene = Scene(MemoryImageAPI(polls=0, download=never), concurrency=4, downloads=3)
+    scene.run(requests(100), meanwhile=look)
+    assert seen == [10]
+
+
+def test_a_stop_lets_jobs_in_flight_end_and_submits_nothing_more() -> None:
+    async def stop(scene: Scene) -> None:
+        while len(scene.api.submitted) < 8:  # noqa: ASYNC110  # the time is virtual
+            await asyncio.sleep(0.1)
+        scene.runner.stop("enough")
+
+    scene = Scene(MemoryImageAPI(polls=3), concurrency=4, grace=60.0)
+    states = scene.run(requests(50), meanwhile=stop)
+    assert states.count(State.STORED) == len(scene.api.submitted)
+    assert set(states) == {State.STORED, State.PLANNED}
+    assert scene.runner.stop_reason == "enough"
+
+
+def test_a_stop_during_a_long_pause_ends_the_run_at_once() -> None:
+    async def stop(scene: Scene) -> None:
+        await asyncio.sleep(10)
+        scene.runner.stop("enough")
+
+    scene = Scene(MemoryImageAPI(submit=lambda _: TryLater("429", http_status=429, retry_after=800.0)))
+    scene.run(requests(5), meanwhile=stop)
+    assert scene.seconds < 20
+
+
+def test_after_the_grace_time_jobs_in_flight_are_left_as_submitted() -> None:
+    async def stop(scene: Scene) -> None:
+        await asyncio.sleep(5)
+        scene.runner.stop("enough")
+
+    scene = Scene(MemoryImageAPI(status=lambda _: Working(state="PENDING")), concurrency=2, grace=20.0)
+    assert scene.run(requests(5), meanwhile=stop) == [State.SUBMITTED] * 2 + [State.PLANNED] * 3
+    assert 25 <= scene.seconds < 40
+
+
+def test_a_rate_is_kept_evenly_without_a_burst() -> None:
+    times: list[float] = []
+
+    def submit(_: Request) -> None:
+        times.append(scene.clock.monotonic())
+
+    scene = Scene(MemoryImageAPI(polls=0, submit=submit), concurrency=100, rate=2.0)
+    scene.run(requests(21))
+    gaps = [later - sooner for sooner, later in pairwise(times)]
+    assert min(gaps) >= 0.49
+    assert times[-1] - times[0] < 11
+
+
+def test_a_capacity_that_the_api_defends_is_found_and_respected() -> None:
+    def submit(request: Request) -> TryLater | None:
+        if len(scene.api._open) >= 5:
+            return TryLater("too many", http_status=429, code="CONCURRENT_JOBS_EXCEEDED", capacity=True)
+        return None
+
+    scene = Scene(MemoryImageAPI(polls=2, submit=submit), concurrency=20)
+    assert scene.run(requests(60)) == [State.STORED] * 60
+    assert scene.api.most_open == 5
+
+
+def test_a_disk_that_gives_way_stops_submitting_and_is_told() -> None:
+    class Full(MemoryStore):
+        def keep(self, file_stem: str, image: VerifiedImage, content: bytes) -> str:
+            raise StorageFailed("the disk is full")
+
+    scene = Scene(store=Full(), concurrency=2)
+    states = scene.run(requests(50))
+    assert str(scene.runner.failed) == "the disk is full"
+    assert set(states) <= {State.READY, State.PLANNED}
+    assert len(scene.api.submitted) < 20
+
+
+OUTCOMES = st.sampled_from(
+    [
+        None,
+        AnswerInDoubt("reset"),
+        RequestRefused("422", http_status=422),
+        TryLater("429", http_status=429, retry_after=3.0, capacity=True),
+        TryLater("refused", code="UNREACHABLE"),
+        FAILED,
+    ]
+)
+STATUSES = st.sampled_from([None, Working(state="?"), TryLater("502"), RequestRefused("404", http_status=404), FAILED])
+DOWNLOADS = st.sampled_from([None, b"broken", ResultUnavailable("404"), ResultUnavailable("410", permanent=True)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), choice=st.sampled_from(InDoubt), concurrency=st.integers(1, 6))
+def test_whatever_the_api_does_a_run_ends_and_repeats_no_post_that_was_taken(
+    data: st.DataObject, choice: InDoubt, concurrency: int
+) -> None:
+    wanted = requests(6, params={"samples": 2})
+    scripts = [
+        {request.prompt: data.draw(st.lists(kind, max_size=6)) for request in wanted}
+        for kind in (OUTCOMES, STATUSES, DOWNLOADS)
+    ]
+    api = MemoryImageAPI(submit=scripts[0], status=scripts[1], download=scripts[2])  # type: ignore[arg-type]
+    scene = Scene(api, concurrency=concurrency, in_doubt=choice)
+    states = scene.run(wanted)
+    assert set(states) <= {State.STORED, State.FAILED, State.IN_DOUBT}
+    for request in wanted:
+        events = [event.kind for key, event in scene.journal.events if key == request.key]
+        posts = [asked for asked in api.submitted if asked.key == request.key]
+        assert len(posts) == events.count("SubmitStarted")
+        free_or_told = events.count("SubmitRefused") + events.count("JobFailed") + events.count("Resubmitted")
+        assert len(posts) <= 1 + free_or_told
+
+
+def test_a_lost_answer_of_an_earlier_run_keeps_its_reason() -> None:
+    [request] = requests(1)
+    scene = Scene(in_doubt=InDoubt.FAIL)
+    lost = Failure(kind=FailureKind.ANSWER_LOST, message="reset after 3 s")
+    scene.remember(request, SubmitStarted(), AnswerLost(failure=lost))
+    scene.run([request])
+    assert scene.record(request).failure == lost
