@@ -171,7 +171,8 @@ class ResultUnavailable(APIError):
     """A link did not give a usable image.
 
     Args:
-        permanent: True if asking the same link again is pointless (404, 410, broken bytes, refused address).
+        permanent: True if asking the same link again is pointless: 410, broken bytes, a refused address. A 404 may
+            be an image that is not there yet.
     """
 
     def __init__(self, message: str, *, http_status: int | None = None, permanent: bool = False) -> None:

@@ -46,7 +46,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "format": (pa.string(), "png, jpg or webp, found in the bytes"),
     "width": (pa.int32(), "pixels, found in the image"),
     "height": (pa.int32(), "pixels, found in the image"),
-    "phash": (pa.string(), "perceptual hash of the image, 64 bits as hex"),
+    "phash": (pa.string(), "perceptual hash (DCT, 64 bits as hex): images that look alike differ in few bits"),
     "provider": (pa.string(), "who was asked"),
     "model": (pa.string(), "the model asked for"),
     "endpoint": (pa.string(), "provider and path"),
@@ -237,6 +237,7 @@ def _of_image(stored: StoredImage, facts: BatchFacts) -> dict[str, object]:
         "format": image.format,
         "width": image.width,
         "height": image.height,
+        "phash": image.phash,
         "cost": facts.price_per_image,
     }
 

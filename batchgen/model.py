@@ -102,6 +102,7 @@ class VerifiedImage:
     height: int  #: pixels
     sha256: str  #: of the bytes; 64 hex digits
     bytes: int  #: length of the file
+    phash: str  #: perceptual hash: images that look alike differ in few of its 64 bits; 16 hex digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from batchgen.errors import AccountBlocked
 from batchgen.lifecycle import Event, Record
 from batchgen.model import Failure, JobId, Request, RequestKey, VerifiedImage
 
@@ -37,6 +38,7 @@ class Failed:
     failure: Failure
     retryable: bool  #: whether the API's answer leaves hope for another try
     response: str | None = None  #: as of Completed
+    blocked: AccountBlocked | None = None  #: set if the account is why: nothing more will be accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ class ImageAPI(Protocol):
 
         Raises:
             AccountBlocked: the key no longer works.
-            RequestRefused: the API does not know the job.
+            RequestRefused: the API does not know the job, or knows no image of it although it has finished.
             TryLater: no usable answer this time; says nothing about the job.
         """
 

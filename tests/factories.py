@@ -39,5 +39,5 @@ def an_image(content: bytes | None = None, **changes: Any) -> tuple[VerifiedImag
     """A tiny PNG, and what it was found to be."""
     content = tiny_png() if content is None else content
     digest = sha256(content).hexdigest()
-    image = VerifiedImage(format="png", width=8, height=8, sha256=digest, bytes=len(content))
+    image = VerifiedImage(format="png", width=8, height=8, sha256=digest, bytes=len(content), phash="0" * 16)
     return replace(image, **changes), content

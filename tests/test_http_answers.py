@@ -339,7 +339,7 @@ def test_success_need_not_repeat_the_id() -> None:
 
 @pytest.mark.parametrize("urls", [None, [], [None, ""], "", {"a": URL}, ["ftp://x", 5, "relative/path"]])
 def test_success_without_a_usable_link_is_asked_again(urls: object) -> None:
-    assert "names no image" in status_error(TryLater, 200, {"status": "SUCCESS", "download_urls": urls}).message
+    assert "names no image" in status_error(RequestRefused, 200, {"status": "SUCCESS", "download_urls": urls}).message
 
 
 @pytest.mark.parametrize("status", [404, 410])

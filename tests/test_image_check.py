@@ -12,7 +12,7 @@ from io import BytesIO
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageDraw, ImageFile
 
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.errors import ResultUnavailable
@@ -189,3 +189,17 @@ def test_bytes_that_are_no_text_are_not_quoted() -> None:
 
 def test_an_empty_body_is_called_empty() -> None:
     assert "(empty)" in refusal(b"")
+
+
+def test_the_perceptual_hash_is_the_one_that_the_common_tools_compute_and_size_does_not_change_it() -> None:
+    picture = Image.new("RGB", (300, 200), (200, 80, 40))
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse((40, 30, 160, 150), fill=(20, 60, 220))
+    pen.rectangle((180, 90, 290, 190), fill=(240, 240, 90))
+    for size in ((300, 200), (150, 100)):
+        image = CHECK.verify(saved("PNG", picture.resize(size)))
+        assert image.phash == "b748c8b487c748b7"  # by imagehash 4.3
+
+
+def test_two_pictures_have_different_perceptual_hashes() -> None:
+    assert CHECK.verify(WHOLE["png"]).phash != CHECK.verify(tiny_png()).phash

@@ -37,7 +37,7 @@ IMAGE = StoredImage(
     sample=0,
     file_name="images/a-0.png",
     source_url="https://host/a",
-    image=VerifiedImage(format="png", width=1, height=1, sha256="0" * 64, bytes=1),
+    image=VerifiedImage(format="png", width=1, height=1, sha256="0" * 64, bytes=1, phash="0" * 16),
 )
 EVENTS: tuple[Event, ...] = (
     SubmitStarted(),

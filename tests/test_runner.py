@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.errors import (
     AnswerInDoubt,
+    CreditExhausted,
     KeyRejected,
     RequestRefused,
     ResultUnavailable,
@@ -254,6 +255,15 @@ def test_a_job_that_failed_for_good_is_not_submitted_again() -> None:
     scene = Scene(MemoryImageAPI(status=lambda _: hopeless))
     assert scene.run(requests(1)) == [State.FAILED]
     assert len(scene.api.submitted) == 1
+
+
+def test_a_job_that_failed_for_lack_of_credit_stops_submitting_and_waits_for_the_next_run() -> None:
+    broke = CreditExhausted(host="api.test", answer="INSUFFICIENT_CREDITS")
+    failed = Failed(failure=FAILED.failure, retryable=False, blocked=broke)
+    scene = Scene(MemoryImageAPI(status=lambda _: failed), concurrency=2)
+    assert set(scene.run(requests(20))) == {State.PLANNED}
+    assert scene.runner.blocked is broke
+    assert len(scene.api.submitted) <= 4
 
 
 def test_a_status_call_that_fails_says_nothing_about_its_job() -> None:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from io import BytesIO
 
+import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -24,6 +25,9 @@ _PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 #: Pixels; no generated picture is longer, and JPEG can hold no more.
 _LONGEST_SIDE = 65_535
 _QUOTED = 120
+#: Pixels of the square from which the perceptual hash is made, and the eight lowest waves across it.
+_SIDE = 32
+_COSINES = np.cos(np.pi / (2 * _SIDE) * np.outer(np.arange(8), 2 * np.arange(_SIDE) + 1))
 #: What Pillow's decoders are known to raise on bytes that are not what they seem.
 _BROKEN = (
     OSError,
@@ -57,24 +61,38 @@ class PillowCheck:
         if extension is None:
             raise _unusable(content, "is neither PNG, WEBP nor JPEG")
         try:
-            width, height = self._decode(extension, content)
+            width, height, phash = self._decode(extension, content)
         except _BROKEN as error:
             words = str(error) or type(error).__name__
             raise _unusable(content, f"is a damaged {extension} image ({words})") from error
         digest = hashlib.sha256(content).hexdigest()
-        return VerifiedImage(format=extension, width=width, height=height, sha256=digest, bytes=len(content))
+        return VerifiedImage(
+            format=extension, width=width, height=height, sha256=digest, bytes=len(content), phash=phash
+        )
 
-    def _decode(self, extension: str, content: bytes) -> tuple[int, int]:
+    def _decode(self, extension: str, content: bytes) -> tuple[int, int, str]:
         if extension == "webp":
             self._check_size(content, *_webp_size(content))  # its decoder takes the memory as soon as it is made
         with _opened(extension, content) as image:
             self._check_size(content, *image.size)
             image.load()
-            return image.size
+            return *image.size, perceptual_hash(image)
 
     def _check_size(self, content: bytes, width: int, height: int) -> None:
         if width * height > self._max_pixels or max(width, height) > _LONGEST_SIDE:
             raise _unusable(content, f"claims to be {width} × {height} pixels, more than is taken")
+
+
+def perceptual_hash(image: Image.Image) -> str:
+    """The image's 64-bit DCT hash as 16 hex digits, as the common tools compute it (`imagehash.phash`).
+
+    Two images that look alike differ in few bits; fewer than about 10 of 64 is a near duplicate.
+    """
+    # With a reducing gap, most of the shrinking is a plain average: a fifth of the time for the same hash.
+    small = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    low = _COSINES @ np.asarray(small, dtype=np.float64) @ _COSINES.T
+    bits = (low > np.median(low)).flatten()
+    return np.packbits(bits).tobytes().hex()
 
 
 def _type_of(content: bytes) -> str | None:

@@ -279,10 +279,14 @@ class Runner:
             return await self._record(
                 request, record, JobCompleted(urls=end.urls, job_id=end.job_id, response=end.response)
             )
-        again = end.retryable and record.job_failures + 1 < JOB_FAILURES
+        again = end.blocked is not None or (end.retryable and record.job_failures + 1 < JOB_FAILURES)
         if again:
             self._ports.observer.trouble(request, end.failure.message)
-        return await self._record(request, record, JobFailed(failure=end.failure, again=again, response=end.response))
+        failed = JobFailed(failure=end.failure, again=again, response=end.response)
+        record = await self._record(request, record, failed)
+        if end.blocked is not None:
+            raise end.blocked
+        return record
 
     async def _collect(self, request: Request, record: Record) -> Record:
         """Download, verify and keep the images of a finished job."""

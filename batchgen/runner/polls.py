@@ -145,7 +145,7 @@ class Polls:
     def _after_unknown(self, watch: _Watch, refused: RequestRefused) -> None:
         watch.unknown += 1
         if watch.unknown >= UNKNOWN_JOB_ANSWERS:
-            message = f"The API no longer knows the job {watch.job_id} ({refused.message})."
+            message = f"The API cannot give the result of job {watch.job_id}: {refused.message}"
             failure = Failure(kind=FailureKind.JOB_LOST, message=message, http_status=refused.http_status)
             _settle(watch, Failed(failure=failure, retryable=False))
         else:

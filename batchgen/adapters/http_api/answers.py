@@ -122,23 +122,23 @@ class AnswerReader:
         content = said.content or {}
         state, urls = self._state(content), self._urls(content)
         if state in self._failed:
-            return self._failure(said)
+            return self._failure(said, blocked=self._blocked(answer, said))
         if urls and (state in self._completed or state is None):
             return Completed(urls=urls, job_id=self._job_id(content), response=self._wording.response(content))
         if state in self._completed:
-            raise TryLater("The job has finished, but its answer names no image.", http_status=answer.status)
+            raise RequestRefused("it has finished, but the answer names no image", http_status=answer.status)
         if state is None:
             raise TryLater(
                 f"The answer does not say where the job stands: {_message(answer, said)}", http_status=answer.status
             )
         return Working(state=self._wording.line(state))
 
-    def _failure(self, said: Said) -> Failed:
+    def _failure(self, said: Said, *, blocked: AccountBlocked | None = None) -> Failed:
         kind = FailureKind.CONTENT_POLICY if said.is_policy else FailureKind.JOB_FAILED
         message = said.message or said.code or "The job failed, and the API gave no reason."
         response = self._wording.response(said.content or {})
         failure = Failure(kind=kind, message=message, code=said.code)
-        return Failed(failure=failure, retryable=_is_retryable(said), response=response)
+        return Failed(failure=failure, retryable=_is_retryable(said), response=response, blocked=blocked)
 
     def _refused(self, answer: Answer, said: Said) -> APIError | AccountBlocked:
         """Why a 4xx: surely not accepted."""

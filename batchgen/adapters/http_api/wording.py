@@ -8,9 +8,8 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -43,16 +42,6 @@ _POLICY = re.compile(r"content[ _-]?polic|\bsafety\b|\bnsfw\b|\bmoderation\b", r
 _POLICY_CODE = re.compile(r"CONTENT_POLICY|SAFETY|NSFW|MODERATION")
 _INVISIBLE = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
-
-
-def _fast_loads() -> Callable[[bytes], object]:
-    try:
-        return import_module("orjson").loads  # type: ignore[no-any-return]
-    except ImportError:
-        return json.loads
-
-
-_loads = _fast_loads()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +125,7 @@ def read_json(body: bytes) -> object:
     As lenient as can be: an answer that names a paid job counts even with NaN or broken characters in it.
     """
     try:
-        return _loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError):
         pass
     try:
