@@ -38,7 +38,8 @@ def write(path: Path) -> str:
     lines = [
         f"---\n{header}---",
         f"# {facts.batch_id}",
-        f"{found.statuses[Status.STORED]:,} images of {found.prompts:,} prompts, asked of **{facts.model}**"
+        f"{_counted(found.statuses[Status.STORED], 'image')} of {_counted(found.prompts, 'prompt')},"
+        f" asked of **{facts.model}**"
         f" ({facts.endpoint}){found.period}."
         + (" The pictures are drawings of a simulator, not generated images." if facts.provider == "simulator" else ""),
         _table("Images", {status: n for status, n in found.statuses.items() if n}),
@@ -83,6 +84,10 @@ class _Found:
             return ""
         first, last = f"{self._first:%Y-%m-%d}", f"{self._last:%Y-%m-%d}"
         return f" on {first}" if first == last else f" from {first} to {last}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _table(title: str, counted: dict[str, int]) -> str:

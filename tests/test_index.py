@@ -1,0 +1,212 @@
+"""The index and what is made from it: types, order, and what a row says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from batchgen import index
+from batchgen.adapters.plan_file import PlanFile, freeze
+from batchgen.errors import StorageFailed, UsageError
+from batchgen.index import _LABEL_TYPES, COLUMNS, schema
+from batchgen.lifecycle import Record, State
+from batchgen.manifest import RESERVED
+from batchgen.model import (
+    BatchFacts,
+    Failure,
+    FailureKind,
+    JobId,
+    LabelValue,
+    MissingImage,
+    Request,
+    RequestKey,
+    RunId,
+    Status,
+    StoredImage,
+)
+from batchgen.review import card, contact_sheet
+from batchgen.testing import tiny_png
+from tests.factories import a_request, an_image
+
+FACTS = BatchFacts(
+    batch_id="animals",
+    manifest_sha256="f" * 64,
+    profile="sd3",
+    provider="imagepipeline.io",
+    model="stable-diffusion-3",
+    endpoint="imagepipeline.io/sd3/v1",
+    price_per_image=0.25,
+)
+FAILURE = Failure(kind=FailureKind.RESULT_LOST, message="gone", http_status=410)
+
+
+def requests(*labels: Mapping[str, LabelValue], samples: int = 1) -> list[Request]:
+    params = dict(a_request().params) | {"samples": samples}
+    return [a_request(key=RequestKey(f"k{n}"), row_index=n, labels=own, params=params) for n, own in enumerate(labels)]
+
+
+def stored(sample: int = 0) -> StoredImage:
+    image, _ = an_image()
+    return StoredImage(sample=sample, file_name=f"images/a-{sample}.png", source_url="https://host/a", image=image)
+
+
+def written(
+    folder: Path, wanted: Sequence[Request], records: Mapping[str, Record], facts: BatchFacts = FACTS
+) -> pa.Table:
+    """The index of a plan that went through its file, as in a run."""
+    freeze(wanted, folder / "plan.parquet", fingerprint="x")
+    plan = PlanFile(folder / "plan.parquet")
+    index.write(
+        folder / "metadata.parquet",
+        plan,
+        lambda keys: {key: records[key] for key in keys if key in records},
+        facts=facts,
+        label_types=plan.head.label_types,
+        stamp="1",
+    )
+    return pq.read_table(folder / "metadata.parquet")
+
+
+def test_a_batch_without_a_single_row_has_the_same_types_as_any_other(tmp_path: Path) -> None:
+    table = written(tmp_path, [], {})
+    assert table.num_rows == 0
+    assert table.schema.equals(schema({}))
+
+
+def test_no_column_is_without_a_type_or_a_description() -> None:
+    assert all(kind != pa.null() and text for kind, text in COLUMNS.values())
+
+
+def test_the_names_that_a_manifest_may_not_give_a_label_are_those_of_the_columns() -> None:
+    assert set(COLUMNS) <= RESERVED
+
+
+def test_each_sample_has_its_row_whatever_became_of_it(tmp_path: Path) -> None:
+    wanted = requests({}, {}, {}, {}, {}, samples=2)
+    image_and_gap = Record(
+        state=State.STORED,
+        run_id=RunId("r"),
+        job_id=JobId("7"),
+        images=(stored(0),),
+        missing=(MissingImage(sample=1, failure=FAILURE),),
+        attempts=2,
+        submitted_at=100.0,
+        completed_at=107.5,
+        downloaded_at=108.0,
+    )
+    records = {
+        "k0": image_and_gap,
+        "k1": Record(state=State.FAILED, failure=FAILURE),
+        "k2": Record(state=State.IN_DOUBT, failure=replace(FAILURE, kind=FailureKind.ANSWER_LOST)),
+        "k3": Record(state=State.SUBMITTED, job_id=JobId("8")),
+    }
+    rows = written(tmp_path, wanted, records).to_pylist()
+    assert [row["status"] for row in rows] == ["stored", "failed", *["failed"] * 2, *["in_doubt"] * 2, *["pending"] * 4]
+    assert [row["sample_index"] for row in rows] == [0, 1] * 5
+    assert (rows[0]["file_name"], rows[0]["cost"], rows[0]["latency_s"]) == ("images/a-0.png", 0.25, 7.5)
+    assert (rows[1]["file_name"], rows[1]["cost"], rows[1]["error_class"]) == (None, None, "result_lost")
+    assert rows[0]["submitted_at"].isoformat() == "1970-01-01T00:01:40+00:00"
+    assert [row["http_status"] for row in rows[:3]] == [None, 410, 410]
+    assert index.counts(tmp_path / "metadata.parquet") == {
+        Status.STORED: 1, Status.FAILED: 3, Status.IN_DOUBT: 2, Status.PENDING: 4,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "column"),
+    [
+        ((1, 2), "int", [1, 2]),
+        ((1, 2.5), "float", [1.0, 2.5]),
+        ((True, None), "bool", [True, None]),
+        ((None, None), "null", [None, None]),
+        ((1, "a"), "str", ["1", "a"]),
+        ((True, 1), "str", ["true", "1"]),
+        ((None, 3), "int", [None, 3]),
+    ],
+)
+def test_a_label_keeps_its_type_and_a_mixed_one_is_text(
+    tmp_path: Path, values: tuple[LabelValue, ...], kind: str, column: list[Any]
+) -> None:
+    table = written(tmp_path, requests(*({"x": value} for value in values)), {})
+    assert PlanFile(tmp_path / "plan.parquet").head.label_types == {"x": kind}
+    assert table.schema.field("x").type == _LABEL_TYPES[kind]
+    assert table["x"].to_pylist() == column
+
+
+def test_a_label_that_only_some_rows_have_is_null_elsewhere(tmp_path: Path) -> None:
+    assert written(tmp_path, requests({"a": 1}, {"b": "x"}), {})["a"].to_pylist() == [1, None]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    wanted = requests({"a": 1}, {"a": 2})
+    records = {"k0": Record(state=State.STORED, images=(stored(),))}
+    contents = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name, wanted, records)
+        contents.append((tmp_path / name / "metadata.parquet").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_an_index_is_current_only_for_what_it_was_made_from(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.parquet"
+    assert not index.is_current(path, "1")
+    written(tmp_path, [], {})
+    assert index.is_current(path, "1")
+    assert not index.is_current(path, "2")
+
+
+def test_a_plan_file_gives_back_the_requests_that_were_frozen(tmp_path: Path) -> None:
+    wanted = requests({"a": 1, "b": None}, {"a": 2, "b": "ü"})
+    freeze(wanted, tmp_path / "plan.parquet", fingerprint="x")
+    plan = PlanFile(tmp_path / "plan.parquet")
+    assert list(plan) == list(plan) == wanted
+    assert list(plan.keys()) == [request.key for request in wanted]
+    assert (plan.head.requests, plan.head.samples) == (2, 2)
+
+
+@pytest.mark.parametrize("read", [PlanFile, index.read_facts, lambda path: list(index.read(path))])
+def test_what_is_not_parquet_is_refused_with_a_sentence(tmp_path: Path, read: Any) -> None:
+    (tmp_path / "x").write_bytes(b"not parquet")
+    for name in ("x", "nowhere"):
+        with pytest.raises(StorageFailed, match=r"[Rr]un the manifest again"):
+            read(tmp_path / name)
+
+
+def test_the_card_tells_loaders_what_to_load_and_people_what_is_there(tmp_path: Path) -> None:
+    records = {
+        "k0": Record(state=State.STORED, images=(stored(),), downloaded_at=0.0),
+        "k1": Record(state=State.FAILED, failure=FAILURE),
+    }
+    written(tmp_path, requests({"class": "fox"}, {"class": "owl"}), records)
+    text = card.write(tmp_path / "metadata.parquet")
+    header = yaml.safe_load(text.split("---")[1])
+    assert header["configs"][0]["data_files"] == [{"split": "train", "path": ["metadata.parquet", "images/**"]}]
+    assert "1 image of 1 prompt" in text
+    assert "on 1970-01-01" in text
+    assert "| result_lost | 1 |" in text
+    assert "`class`" in text
+
+
+def test_a_contact_sheet_has_room_for_every_picture_it_shows(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a-0.png").write_bytes(tiny_png(colour=(255, 0, 0)))
+    records = {f"k{n}": Record(state=State.STORED, images=(stored(),)) for n in range(5)}
+    written(tmp_path, [replace(r, prompt="a very long prompt " * 20) for r in requests(*[{}] * 5)], records)
+    sheet = contact_sheet.draw(tmp_path / "metadata.parquet", columns=2, cell=64)
+    assert sheet.size[0] > 2 * 64
+    assert sheet.size[1] > 3 * 64
+    assert sum(n for n, colour in sheet.getcolors(2**24) or [] if colour == (255, 0, 0)) == 5 * 64 * 64
+
+
+def test_a_batch_without_images_has_no_contact_sheet_but_a_sentence(tmp_path: Path) -> None:
+    written(tmp_path, [], {})
+    with pytest.raises(UsageError, match="no stored image yet"):
+        contact_sheet.draw(tmp_path / "metadata.parquet")
