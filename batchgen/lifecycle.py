@@ -98,9 +98,10 @@ class ImagesStored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLost:
-    """A link gave no usable image; the job is asked for fresh ones."""
+    """A link gave no usable image; the job is asked for fresh ones, or the request is submitted anew."""
 
     failure: Failure
+    again: bool = False  #: whether to submit anew, which the user asked for by reopening the request
     kind: Literal["ResultLost"] = "ResultLost"
 
 
@@ -114,8 +115,9 @@ class GaveUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reopened:
-    """The user asked to try again what had failed."""
+    """The user asked to try again what had failed: by asking about its job, if it may still have images."""
 
+    ask: bool = False
     kind: Literal["Reopened"] = "Reopened"
 
 
@@ -148,9 +150,9 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.SUBMITTED, JobCompleted): (State.READY,),
         (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED),
         (State.READY, ImagesStored): (State.STORED,),
-        (State.READY, ResultLost): (State.SUBMITTED,),
+        (State.READY, ResultLost): (State.SUBMITTED, State.PLANNED),
         (State.READY, GaveUp): (State.FAILED,),
-        (State.FAILED, Reopened): (State.PLANNED,),
+        (State.FAILED, Reopened): (State.PLANNED, State.SUBMITTED),
     }
 )
 
@@ -180,6 +182,7 @@ class Record:
     attempts: int = 0  #: POSTs that reached the API, or may have
     job_failures: int = 0  #: times the API took the request and then failed it, since it was last reopened
     results_lost: int = 0  #: times that links of the present job proved useless
+    reopened: bool = False  #: whether the user said that the present job may be paid for anew if need be
     submitted_at: float | None = None  #: when the last POST was started
     completed_at: float | None = None  #: when the job was seen to have ended
     downloaded_at: float | None = None  #: when the last image was safe on disk
@@ -209,6 +212,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 job_id=None,
                 completed_at=None,
                 results_lost=0,
+                reopened=False,
             )
         case SubmitAccepted():
             return replace(record, state=State.SUBMITTED, job_id=event.job_id, early_urls=event.early_urls)
@@ -221,7 +225,8 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
         case Resubmitted():
             return replace(record, state=State.PLANNED)
         case Reopened():
-            return replace(record, state=State.PLANNED, job_failures=0)
+            state = State.SUBMITTED if event.ask else State.PLANNED
+            return replace(record, state=state, job_failures=0, results_lost=0, reopened=True)
         case JobCompleted():
             return replace(
                 record,
@@ -253,7 +258,11 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             )
         case ResultLost():
             return replace(
-                record, state=State.SUBMITTED, failure=event.failure, urls=(), results_lost=record.results_lost + 1
+                record,
+                state=State.PLANNED if event.again else State.SUBMITTED,
+                failure=event.failure,
+                urls=(),
+                results_lost=record.results_lost + 1,
             )
         case GaveUp():
             return replace(record, state=State.FAILED, failure=event.failure)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 
-from batchgen.lifecycle import Event, GaveUp, Resubmitted
-from batchgen.model import Failure, InDoubt
-
 #: Times a job may fail at the API before its request is given up.
 JOB_FAILURES = 3
-#: Times one link is tried before the job is asked for fresh ones.
-LINK_TRIES = 4
-#: Times a job is asked for fresh links before its images count as lost.
+#: Times one link is tried, over about a minute, before the job is asked for fresh ones.
+LINK_TRIES = 8
+#: Times a job is asked for fresh links before images that are gone for good count as lost.
 FRESH_LINKS = 2
-#: Status calls in a row that may answer "no such job" before the job counts as lost.
-UNKNOWN_JOB_ANSWERS = 5
+#: A job counts as lost after so many answers in a row that do not know it, over so many seconds.
+UNKNOWN_JOB_ANSWERS, UNKNOWN_JOB_SECONDS = 5, 300.0
+#: Seconds after which trouble that may pass is taken for lasting: links live 24 hours at most (documented).
+GIVE_UP_AFTER = 86_400.0
+#: Submissions in a row that may end in doubt, or be refused for their input, before the run stops.
+DOUBTS_IN_A_ROW, REFUSALS_IN_A_ROW = 10, 25
 
 
 def backoff(failures: int, *, draw: float, base: float = 1.0, cap: float = 60.0) -> float:
@@ -28,17 +29,6 @@ def backoff(failures: int, *, draw: float, base: float = 1.0, cap: float = 60.0)
     # The exponent is bounded before the power is taken: an outage of days must not overflow.
     whole = min(cap, base * 2.0 ** min(failures - 1, 30))
     return whole * (0.5 + draw / 2)
-
-
-def settle_doubt(choice: InDoubt, failure: Failure) -> Event | None:
-    """What becomes of a request that may have been paid for; None: it is left as it is."""
-    match choice:
-        case InDoubt.HOLD:
-            return None
-        case InDoubt.RETRY:
-            return Resubmitted()
-        case InDoubt.FAIL:
-            return GaveUp(failure=failure)
 
 
 class LatencyProfile:
@@ -68,16 +58,17 @@ class LatencyProfile:
         return self._sorted[first + min(survivors - 1, int(share * survivors))] - age
 
 
-def next_poll(age: float, learned: LatencyProfile, *, draw: float) -> float:
+def next_poll(age: float, learned: LatencyProfile, *, watched: float, draw: float) -> float:
     """Seconds from now until a job that is *age* seconds old is worth asking about.
 
     Args:
         age: seconds since the submission was accepted.
+        watched: seconds since this run began to ask; less than *age* for a job of an earlier run.
         learned: durations of this run's finished jobs, in seconds.
         draw: uniform in [0, 1); spreads the polls of jobs submitted together.
     """
-    # While nothing is known, each wait is a share of the age: the delay stays in proportion to the job.
-    unknown = min(15.0, max(0.25, age / 3))
+    # While nothing is known, each wait is a share of the time so far: the delay stays in proportion to the job.
+    unknown = min(15.0, max(0.25, watched / 3))
     wait = unknown
     if len(learned) >= 8:
         likely = learned.remaining(age, 0.4)
@@ -108,3 +99,60 @@ class InFlightLimit:
     def accepted(self) -> None:
         """The API took one: room for one more after each round of the present limit."""
         self._limit = min(float(self._wish), self._limit + 1.0 / self._limit)
+
+
+class Brakes:
+    """When a run has to stop submitting. Each method gives the reason, or None to go on.
+
+    Args:
+        max_images: images that may be asked for, repeated submissions included; None for no limit.
+        max_wait: seconds that the API may refuse everything.
+    """
+
+    def __init__(self, *, max_images: int | None, max_wait: float) -> None:
+        self._max_images = max_images
+        self._max_wait = max_wait
+        self._asked_for = 0
+        self._doubts = self._refusals = 0
+
+    def ask_for(self, samples: int) -> str | None:
+        """A submission of so many images is due; they count from now on, unless `refund` says otherwise."""
+        if self._max_images is not None and self._asked_for + samples > self._max_images:
+            return f"--max-images {self._max_images} was reached"
+        self._asked_for += samples
+        return None
+
+    def refund(self, samples: int) -> None:
+        """A submission was surely not accepted."""
+        self._asked_for -= samples
+
+    def taken(self) -> None:
+        """The API took one."""
+        self._doubts = self._refusals = 0
+
+    def refused(self, message: str) -> str | None:
+        """The API refused one for its input."""
+        self._refusals += 1
+        if self._refusals < REFUSALS_IN_A_ROW:
+            return None
+        return f"the API refused {self._refusals} requests in a row ({message})"
+
+    def doubted(self, message: str) -> str | None:
+        """The answer to one was lost; each further one might be paid for in vain."""
+        self._doubts += 1
+        if self._doubts < DOUBTS_IN_A_ROW:
+            return None
+        return f"the answers to {self._doubts} submissions in a row were lost ({message})"
+
+    def waited(self, *, retry_after: float | None, refused_for: float, message: str) -> str | None:
+        """The API takes nothing now.
+
+        Args:
+            retry_after: seconds it asks to wait; None if it does not.
+            refused_for: seconds since it last took one.
+        """
+        if retry_after is not None and retry_after > self._max_wait:
+            return f"the API asks to wait {retry_after:.0f} s, longer than --max-wait {self._max_wait:.0f} s"
+        if refused_for > self._max_wait:
+            return f"the API has taken nothing for {refused_for:.0f} s ({message})"
+        return None

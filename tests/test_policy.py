@@ -7,9 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.lifecycle import GaveUp, Resubmitted
-from batchgen.model import Failure, FailureKind, InDoubt
-from batchgen.policy import InFlightLimit, LatencyProfile, backoff, next_poll, settle_doubt
+from batchgen.policy import InFlightLimit, LatencyProfile, backoff, next_poll
 
 DRAWS = st.floats(0, 1, exclude_max=True)
 
@@ -32,14 +30,14 @@ def test_a_poll_is_never_due_at_once_and_never_later_than_a_quarter_minute(
     learned = LatencyProfile()
     for duration in durations:
         learned.add(duration)
-    assert 0.05 <= next_poll(age, learned, draw=draw) <= 20.0
+    assert 0.05 <= next_poll(age, learned, watched=age, draw=draw) <= 20.0
 
 
 def test_jobs_of_a_known_length_are_asked_about_when_they_end() -> None:
     learned = LatencyProfile()
     for _ in range(20):
         learned.add(8.0)
-    assert 7.0 < next_poll(0.0, learned, draw=0.5) < 9.0
+    assert 7.0 < next_poll(0.0, learned, watched=0.0, draw=0.5) < 9.0
 
 
 @given(st.lists(st.floats(0, 100), max_size=50), st.integers(1, 10))
@@ -67,10 +65,3 @@ def test_a_limit_that_was_cut_grows_back() -> None:
     for _ in itertools.takewhile(lambda _: limit.limit < 20, range(1_000)):
         limit.accepted()
     assert limit.limit == 20
-
-
-def test_what_is_in_doubt_is_left_alone_submitted_again_or_given_up_as_the_user_chose() -> None:
-    failure = Failure(kind=FailureKind.ANSWER_LOST, message="reset")
-    assert settle_doubt(InDoubt.HOLD, failure) is None
-    assert settle_doubt(InDoubt.RETRY, failure) == Resubmitted()
-    assert settle_doubt(InDoubt.FAIL, failure) == GaveUp(failure=failure)

@@ -22,14 +22,15 @@ from batchgen.errors import (
     StorageFailed,
     TryLater,
 )
-from batchgen.lifecycle import AnswerLost, Event, JobCompleted, Record, State, SubmitAccepted, SubmitStarted
-from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RunId, VerifiedImage
+from batchgen.lifecycle import AnswerLost, Event, JobCompleted, JobFailed, Record, State, SubmitAccepted, SubmitStarted
+from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
 from batchgen.ports import Claim, Completed, Failed, Observer, Working
 from batchgen.runner import Ports, RunLimits, Runner
 from batchgen.testing import MemoryImageAPI, MemoryJournal, MemoryStore, VirtualClock, VirtualTimeLoop
 from tests.factories import a_request
 
 FAILED = Failed(failure=Failure(kind=FailureKind.JOB_FAILED, message="out of luck", code="MODEL_ERROR"), retryable=True)
+GONE_IMAGE = ResultUnavailable("gone", http_status=410, permanent=True)
 BLOCKED = KeyRejected(host="api.test", variable="KEY", answer="401")
 
 
@@ -238,7 +239,7 @@ def test_a_refused_key_stops_submitting_and_jobs_in_flight_are_still_collected()
     states = scene.run(requests(20))
     assert states[:3] == [State.STORED] * 3
     assert set(states[3:]) == {State.PLANNED}
-    assert scene.runner.blocked is BLOCKED
+    assert scene.runner.error is BLOCKED
     assert len(scene.api.submitted) == 4
 
 
@@ -262,7 +263,7 @@ def test_a_job_that_failed_for_lack_of_credit_stops_submitting_and_waits_for_the
     failed = Failed(failure=FAILED.failure, retryable=False, blocked=broke)
     scene = Scene(MemoryImageAPI(status=lambda _: failed), concurrency=2)
     assert set(scene.run(requests(20))) == {State.PLANNED}
-    assert scene.runner.blocked is broke
+    assert scene.runner.error is broke
     assert len(scene.api.submitted) <= 4
 
 
@@ -272,14 +273,38 @@ def test_a_status_call_that_fails_says_nothing_about_its_job() -> None:
     assert len(scene.api.submitted) == 1
 
 
-def test_a_job_that_the_api_forgets_is_lost_and_not_silently_paid_again() -> None:
-    scene = Scene(MemoryImageAPI(status=lambda _: RequestRefused("no such job", http_status=404)))
-    wanted = requests(1)
-    assert scene.run(wanted) == [State.FAILED]
+GONE = RequestRefused("no such job", http_status=404)
+
+
+def test_a_job_that_alone_is_forgotten_is_lost_and_not_silently_paid_again() -> None:
+    def status(job_id: JobId) -> BaseException | Working | None:
+        if scene.api.jobs[job_id].prompt == "prompt 0":
+            return GONE
+        return Working(state="PENDING") if scene.clock.monotonic() < 600 else None
+
+    scene = Scene(MemoryImageAPI(status=status))
+    wanted = requests(2)
+    assert scene.run(wanted) == [State.FAILED, State.STORED]
     failure = scene.record(wanted[0]).failure
     assert failure is not None
     assert failure.kind is FailureKind.JOB_LOST
-    assert len(scene.api.submitted) == 1
+    assert len(scene.api.submitted) == 2
+
+
+def test_an_api_that_forgets_every_job_is_out_of_order_and_no_job_is_given_up() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: GONE))
+    assert scene.run(requests(3)) == [State.SUBMITTED] * 3
+
+
+def test_a_forgotten_job_that_the_user_reopens_is_asked_about_before_it_is_paid_again() -> None:
+    [request] = requests(1)
+    lost = Failure(kind=FailureKind.JOB_LOST, message="unknown")
+    scene = Scene()
+    scene.api.jobs[JobId("old")] = request
+    scene.api._polls_left[JobId("old")] = 0
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")), JobFailed(failure=lost, again=False))
+    assert scene.run([request]) == [State.STORED]
+    assert scene.api.submitted == []
 
 
 def test_a_job_that_never_ends_is_left_at_its_deadline_for_a_later_run() -> None:
@@ -322,14 +347,45 @@ def test_damaged_bytes_are_fetched_anew_by_fresh_links_and_never_stored() -> Non
     assert len(scene.api.submitted) == 1
 
 
-def test_images_that_cannot_be_had_are_lost_and_not_silently_paid_again() -> None:
-    scene = Scene(MemoryImageAPI(download=lambda _: ResultUnavailable("gone", http_status=410, permanent=True)))
+def test_images_that_are_gone_for_good_are_lost_and_not_silently_paid_again() -> None:
+    scene = Scene(MemoryImageAPI(download=lambda _: GONE_IMAGE))
     wanted = requests(1)
     assert scene.run(wanted) == [State.FAILED]
     failure = scene.record(wanted[0]).failure
     assert failure is not None
     assert (failure.kind, failure.http_status) == (FailureKind.RESULT_LOST, 410)
     assert len(scene.api.submitted) == 1
+
+
+def test_images_that_are_gone_for_good_are_paid_again_when_the_user_says_so() -> None:
+    [request] = requests(1)
+    scene = Scene(MemoryImageAPI(polls=0, download={"prompt 0": [GONE_IMAGE] * 6}))
+    assert scene.run([request]) == [State.FAILED]
+    assert scene.run([request]) == [State.STORED]
+    assert len(scene.api.submitted) == 2
+
+
+def test_an_outage_of_the_image_host_loses_nothing_and_the_next_run_fetches_what_it_left() -> None:
+    outage = True
+
+    def download(_: str) -> ResultUnavailable | None:
+        return ResultUnavailable("503", http_status=503) if outage else None
+
+    scene = Scene(MemoryImageAPI(download=download))
+    wanted = requests(5)
+    assert scene.run(wanted) == [State.READY] * 5
+    assert {request.key for request in scene.told.left} == {request.key for request in wanted}
+    outage = False
+    assert scene.run(wanted) == [State.STORED] * 5
+    assert len(scene.api.submitted) == 5
+
+
+def test_an_outage_that_lasts_for_days_ends_as_lost() -> None:
+    scene = Scene(MemoryImageAPI(download=lambda _: ResultUnavailable("503", http_status=503)))
+    wanted = requests(1)
+    assert scene.run(wanted) == [State.READY]
+    scene.clock._start += 2 * 86_400
+    assert scene.run(wanted) == [State.FAILED]
 
 
 def test_what_there_is_of_a_partial_result_is_kept_and_the_rest_named() -> None:
@@ -417,6 +473,87 @@ def test_after_the_grace_time_jobs_in_flight_are_left_as_submitted() -> None:
     assert 25 <= scene.seconds < 40
 
 
+def test_answers_that_are_lost_in_a_row_stop_the_run_before_the_whole_plan_is_in_doubt() -> None:
+    scene = Scene(MemoryImageAPI(submit=lambda _: AnswerInDoubt("502", http_status=502)), concurrency=2)
+    states = scene.run(requests(1_000))
+    assert states.count(State.IN_DOUBT) == len(scene.api.submitted) < 15
+    assert "in a row were lost (502)" in (scene.runner.stop_reason or "")
+
+
+def test_refusals_in_a_row_stop_the_run_before_the_whole_plan_has_failed() -> None:
+    scene = Scene(MemoryImageAPI(submit=lambda _: RequestRefused("no such path", http_status=404)))
+    assert scene.run(requests(1_000)).count(State.FAILED) < 40
+    assert "no such path" in (scene.runner.stop_reason or "")
+
+
+def test_a_submission_in_doubt_is_repeated_once_a_run_at_most() -> None:
+    scene = Scene(MemoryImageAPI(submit=lambda _: AnswerInDoubt("reset")), in_doubt=InDoubt.RETRY)
+    [request] = requests(1)
+    assert scene.run([request]) == [State.IN_DOUBT]
+    assert len(scene.api.submitted) == 2
+
+
+def test_no_more_images_are_asked_for_than_allowed_repeats_and_doubts_included() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: FAILED), max_images=10, concurrency=3)
+    states = scene.run(requests(20, params={"samples": 2}))
+    assert len(scene.api.submitted) == 5
+    assert State.PLANNED in states
+    doubtful = Scene(in_doubt=InDoubt.RETRY, max_images=1)
+    wanted = requests(3)
+    for request in wanted:
+        doubtful.remember(request, SubmitStarted())
+    assert sorted(doubtful.run(wanted)) == [State.IN_DOUBT, State.IN_DOUBT, State.STORED]
+
+
+def test_what_a_stop_keeps_from_being_submitted_stays_in_doubt() -> None:
+    scene = Scene(in_doubt=InDoubt.RETRY, max_images=0)
+    [request] = requests(1)
+    scene.remember(request, SubmitStarted())
+    assert scene.run([request]) == [State.IN_DOUBT]
+    assert [event.kind for _, event in scene.journal.events] == ["SubmitStarted", "AnswerLost"]
+
+
+def test_an_old_job_is_asked_about_at_once() -> None:
+    [request] = requests(1)
+    scene = Scene()
+    scene.api.jobs[JobId("old")] = request
+    scene.api._polls_left[JobId("old")] = 0
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")))
+    scene.clock._start += 3_600
+    assert scene.run([request]) == [State.STORED]
+    assert scene.seconds < 1
+
+
+def test_a_job_id_that_finds_no_room_on_the_disk_is_kept_until_it_does() -> None:
+    class Full(MemoryJournal):
+        refused = 0
+
+        async def record(self, key: RequestKey, event: Event) -> Record:
+            if isinstance(event, SubmitAccepted) and self.refused < 5:
+                self.refused += 1
+                raise StorageFailed("no space left")
+            return await super().record(key, event)
+
+    scene = Scene(concurrency=2)
+    scene.journal = Full(run_id=RunId("run"), clock=scene.clock.now)
+    wanted = requests(20)
+    states = scene.run(wanted)
+    assert 1 <= states.count(State.STORED) == len(scene.api.submitted) <= 2
+    assert str(scene.runner.error) == "no space left"
+
+
+def test_a_bug_in_one_request_ends_the_run_but_not_the_jobs_in_flight() -> None:
+    def status(job_id: JobId) -> None:
+        if scene.api.jobs[job_id].prompt == "prompt 1" and scene.clock.monotonic() > 1:
+            raise ZeroDivisionError("a bug")
+
+    scene = Scene(MemoryImageAPI(polls=3, status=status), concurrency=3, grace=100.0)
+    states = scene.run(requests(50))
+    assert isinstance(scene.runner.error, ZeroDivisionError)
+    assert states.count(State.STORED) >= 2
+    assert State.SUBMITTING not in states
+
+
 def test_a_rate_is_kept_evenly_without_a_burst() -> None:
     times: list[float] = []
 
@@ -448,7 +585,7 @@ def test_a_disk_that_gives_way_stops_submitting_and_is_told() -> None:
 
     scene = Scene(store=Full(), concurrency=2)
     states = scene.run(requests(50))
-    assert str(scene.runner.failed) == "the disk is full"
+    assert str(scene.runner.error) == "the disk is full"
     assert set(states) <= {State.READY, State.PLANNED}
     assert len(scene.api.submitted) < 20
 

@@ -28,7 +28,7 @@ from batchgen.app.folder import BatchFolder
 from batchgen.app.preview import batch_folder, read
 from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key, fingerprint
-from batchgen.errors import BatchgenError, ManifestError, StorageFailed
+from batchgen.errors import ManifestError, StorageFailed
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, Request, RunId
@@ -187,7 +187,7 @@ def _paid(requests: list[Request], journal: JournalView) -> Iterator[Request]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
     stopped: str | None = None  #: why not all of it was submitted; None if it was
-    error: BatchgenError | None = None  #: what the user must mend first
+    error: Exception | None = None  #: what the user must mend first
 
 
 async def _pass(batch: _Batch, observer: Observer, switch: StopSwitch) -> _Outcome:
@@ -220,7 +220,7 @@ async def _carry(
                 asyncio.get_running_loop().call_later(batch.settings.max_runtime, runner.stop, reason)
             observer.begun(_progress(batch, limits))
             await runner.run(feed)
-    return _Outcome(stopped=runner.stop_reason or feed.stopped, error=runner.blocked or runner.failed)
+    return _Outcome(stopped=runner.stop_reason or feed.stopped, error=runner.error)
 
 
 def _limits(batch: _Batch) -> RunLimits:

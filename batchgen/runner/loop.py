@@ -6,18 +6,9 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from batchgen.errors import (
-    AccountBlocked,
-    AnswerInDoubt,
-    APIError,
-    RequestRefused,
-    ResultUnavailable,
-    StorageFailed,
-    TryLater,
-)
+from batchgen.errors import AccountBlocked, AnswerInDoubt, APIError, RequestRefused, StorageFailed, TryLater
 from batchgen.lifecycle import (
     ENDED,
     AnswerLost,
@@ -28,14 +19,15 @@ from batchgen.lifecycle import (
     JobFailed,
     Record,
     Reopened,
+    Resubmitted,
     ResultLost,
     State,
     SubmitAccepted,
     SubmitRefused,
     SubmitStarted,
 )
-from batchgen.model import Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
-from batchgen.policy import FRESH_LINKS, JOB_FAILURES, LINK_TRIES, InFlightLimit, backoff, settle_doubt
+from batchgen.model import Failure, FailureKind, InDoubt, MissingImage, Request
+from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, JOB_FAILURES, Brakes, InFlightLimit, backoff
 from batchgen.ports import (
     Accepted,
     Claim,
@@ -48,19 +40,25 @@ from batchgen.ports import (
     ImageStore,
     Journal,
     Observer,
+    Submission,
 )
+from batchgen.runner.collecting import Collector
 from batchgen.runner.pace import Pace
 from batchgen.runner.polls import Overdue, Polls
 from batchgen.runner.slots import Slots
 
+#: Failures after which the API may still have what was paid for.
+_MAY_STILL_EXIST = (FailureKind.JOB_LOST, FailureKind.RESULT_LOST)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """What a run may do at once, and how long it waits."""
+    """What a run may do at once, how long it waits, and how much it may ask for."""
 
     concurrency: int  #: jobs in flight
     rate: float | None = None  #: submissions a second
     in_doubt: InDoubt = InDoubt.HOLD
+    max_images: int | None = None  #: images asked for by this run, repeated submissions included
     job_deadline: float = 900.0  #: seconds from submission until a job is left for a later run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
@@ -93,39 +91,47 @@ class Runner:
         self._slots = Slots(InFlightLimit(limits.concurrency))
         self._pace = Pace(ports.clock, rate=limits.rate, chance=self._chance)
         self._polls = Polls(ports.api, ports.clock, chance=self._chance)
-        self._downloads = asyncio.Semaphore(limits.downloads)
+        self._collector = Collector(
+            ports.api,
+            ports.check,
+            ports.store,
+            ports.clock,
+            downloads=limits.downloads,
+            decoders=limits.decoders,
+            chance=self._chance,
+        )
         # Finished jobs that wait for their download push back on submitting once this many requests are alive.
         self._alive = asyncio.Semaphore(limits.concurrency + 2 * limits.downloads)
-        self._decoders = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
         self._carried: set[asyncio.Task[None]] = set()
         self._unsubmitted: set[asyncio.Task[None]] = set()  #: tasks, the admission among them, that a stop lets go
         self._stopping = False
+        self._brakes = Brakes(max_images=limits.max_images, max_wait=limits.max_wait)
         self.stop_reason: str | None = None  #: why not everything was submitted; None if everything was
-        self.blocked: AccountBlocked | None = None  #: what the API said when it refused the account
-        self.failed: StorageFailed | None = None  #: what the disk said when it gave way
+        self.error: Exception | None = None  #: what has to be mended first: account, disk, or a bug of ours
 
     async def run(self, feed: Feed) -> None:
         """Carry every request of the feed as far as it goes; what stood in the way is in the attributes then."""
+        polls = asyncio.ensure_future(self._polls.run())
+        polls.add_done_callback(self._polls_ended)
+        admission = asyncio.ensure_future(self._admit(feed))
+        self._unsubmitted.add(admission)
         try:
-            async with asyncio.TaskGroup() as group:
-                polls = group.create_task(self._polls.run())
-                admission = group.create_task(self._admit(feed, group))
-                self._unsubmitted.add(admission)
-                await asyncio.wait((admission,))
-                while self._carried:
-                    await asyncio.wait(self._carried)
-                polls.cancel()
-        except ExceptionGroup as several:
-            raise _first(several) from None
+            await asyncio.wait((admission,))
+            while self._carried:
+                await asyncio.wait(self._carried)
         finally:
-            self._decoders.shutdown(cancel_futures=True)
+            left = [polls, admission, *self._carried]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            self._collector.close()
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str | None) -> None:
         """Submit nothing more, and wait for jobs in flight until the grace time is over.
 
-        Calls after the first do nothing.
+        Without a reason nothing happens, and calls after the first do nothing.
         """
-        if self._stopping:
+        if reason is None or self._stopping:
             return
         self._stopping = True
         self.stop_reason = reason
@@ -139,33 +145,47 @@ class Runner:
         for task in self._carried:
             task.cancel()
 
-    async def _admit(self, feed: Feed, group: asyncio.TaskGroup) -> None:
-        while claims := await feed.claim(self._limits.concurrency):
-            for claim in claims:
-                await self._alive.acquire()
-                task = group.create_task(self._carry_alive(claim))
-                self._carried.add(task)
-                task.add_done_callback(self._carried.discard)
+    def _halt(self, error: Exception) -> None:
+        """Something has to be mended; what is in flight still ends in its own time, for it is paid for."""
+        self.error = self.error or error
+        match error:
+            case AccountBlocked():
+                self.stop("the API refuses the account")
+            case StorageFailed():
+                self.stop("the disk or the journal gave way")
+            case _:
+                self.stop(f"a bug in batchgen ({type(error).__name__})")
+
+    def _polls_ended(self, polls: asyncio.Future[None]) -> None:
+        if not polls.cancelled() and (error := polls.exception()) is not None:
+            self._halt(error if isinstance(error, Exception) else RuntimeError(str(error)))
+
+    async def _admit(self, feed: Feed) -> None:
+        try:
+            while not self._stopping and (claims := await feed.claim(self._limits.concurrency)):
+                for claim in claims:
+                    await self._alive.acquire()
+                    task = asyncio.ensure_future(self._carry_alive(claim))
+                    self._carried.add(task)
+                    task.add_done_callback(self._carried.discard)
+        except Exception as error:  # noqa: BLE001  # whatever it is, jobs in flight must not die of it
+            self._halt(error)
 
     async def _carry_alive(self, claim: Claim) -> None:
         try:
             await self._carry(claim.request, claim.record)
-        except AccountBlocked as blocked:
-            self.blocked = self.blocked or blocked
-            self.stop("the API refuses the account")
-        except StorageFailed as failed:
-            # Jobs in flight are still waited for: their ids may yet find room in the journal.
-            self.failed = self.failed or failed
-            self.stop("the disk or the journal gave way")
         except Overdue:
-            pass  # told to the observer where it was noticed; the journal still says SUBMITTED
+            pass  # told to the observer where it was noticed; the journal says where the request stands
+        except Exception as error:  # noqa: BLE001  # whatever it is, other jobs in flight must not die of it
+            self._halt(error)
         finally:
             self._alive.release()
 
     async def _carry(self, request: Request, record: Record) -> None:
         """Take the request from where it stands to its end, or as far as this run may."""
         if record.state is State.FAILED:
-            record = await self._record(request, record, Reopened())
+            record = await self._reopen(request, record)
+        links_lost = record.results_lost
         while record.state not in ENDED:
             match record.state:
                 case State.PLANNED:
@@ -179,25 +199,44 @@ class Runner:
                     lost = Failure(kind=FailureKind.ANSWER_LOST, message="The run ended before the API's answer came.")
                     record = await self._record(request, record, AnswerLost(failure=lost))
                 case State.IN_DOUBT:
-                    failure = record.failure or Failure(kind=FailureKind.ANSWER_LOST, message="No answer came.")
-                    event = settle_doubt(self._limits.in_doubt, failure)
-                    if event is None:
+                    record = await self._settle_doubt(request, record)
+                    if record.state is State.IN_DOUBT:
                         return
-                    record = await self._record(request, record, event)
                 case State.READY:
-                    record = await self._collect(request, record)
+                    record = await self._collect(request, record, fresh_links=record.results_lost - links_lost)
                 case _:
                     raise AssertionError(record.state)
+
+    async def _reopen(self, request: Request, record: Record) -> Record:
+        """Try again what had failed: for nothing, where the API may still have it."""
+        lost = record.failure is not None and record.failure.kind in _MAY_STILL_EXIST
+        if lost and record.job_id is not None:
+            return await self._record(request, record, Reopened(ask=True))
+        return await self._submit_in_slot(request, record)
+
+    async def _settle_doubt(self, request: Request, record: Record) -> Record:
+        match self._limits.in_doubt:
+            case InDoubt.HOLD:
+                return record
+            case InDoubt.FAIL:
+                failure = record.failure or Failure(kind=FailureKind.ANSWER_LOST, message="No answer came.")
+                return await self._record(request, record, GaveUp(failure=failure))
+            case InDoubt.RETRY:
+                # Once a run: an answer that is lost again is again in doubt, and paid for again perhaps.
+                return record if self._stopping else await self._submit_in_slot(request, record)
 
     async def _submit_in_slot(self, request: Request, record: Record) -> Record:
         """From the submission to the end of the job: as long as it counts as in flight at the API."""
         with self._let_go_by_a_stop():
-            if record.job_failures:
+            if record.job_failures and record.state is State.PLANNED:
                 await self._ports.clock.sleep(backoff(record.job_failures, draw=self._chance.random()))
             await self._slots.take()
         try:
             with self._let_go_by_a_stop():
                 await self._pace.ready()
+            self.stop(self._brakes.ask_for(request.samples))
+            if self._stopping:
+                return record
             record = await self._submit(request, record)
             if record.state is State.SUBMITTED:
                 record = await self._await_end(request, record)
@@ -225,42 +264,59 @@ class Runner:
             self._unsubmitted.discard(task)
 
     async def _submit(self, request: Request, record: Record) -> Record:
+        if record.state is State.IN_DOUBT:
+            record = await self._record(request, record, Resubmitted())
+        elif record.state is State.FAILED:
+            record = await self._record(request, record, Reopened())
         record = await self._record(request, record, SubmitStarted())
         try:
             answer = await self._ports.api.submit(request)
-        except TryLater as trouble:
-            kind = FailureKind.BUSY if trouble.http_status else FailureKind.UNREACHABLE
-            record = await self._record(request, record, SubmitRefused(failure=_failure(kind, trouble)))
-            self._after_refusal(trouble)
-            return record
-        except RequestRefused as refused:
-            policy = refused.code == "CONTENT_POLICY"
-            failure = _failure(FailureKind.CONTENT_POLICY if policy else FailureKind.REFUSED, refused)
-            record = await self._record(request, record, SubmitRefused(failure=failure))
-            return await self._record(request, record, GaveUp(failure=failure))
         except AnswerInDoubt as lost:
-            return await self._record(request, record, AnswerLost(failure=_failure(FailureKind.ANSWER_LOST, lost)))
-        except AccountBlocked as blocked:
-            failure = Failure(kind=FailureKind.REFUSED, message=str(blocked))
-            await self._record(request, record, SubmitRefused(failure=failure))
-            raise
+            record = await self._record(request, record, AnswerLost(failure=_failure(FailureKind.ANSWER_LOST, lost)))
+            self._pace.refused()
+            self.stop(self._brakes.doubted(lost.message))
+            return record
+        except (TryLater, RequestRefused, AccountBlocked) as refusal:
+            self._brakes.refund(request.samples)
+            return await self._refused(request, record, refusal)
+        return await self._taken(request, record, answer)
+
+    async def _taken(self, request: Request, record: Record, answer: Submission) -> Record:
+        self._brakes.taken()
         self._pace.accepted()
         self._slots.accepted()
         if isinstance(answer, Accepted):
-            event = SubmitAccepted(job_id=answer.job_id, early_urls=answer.early_urls)
-            return await self._record(request, record, event)
+            accepted = SubmitAccepted(job_id=answer.job_id, early_urls=answer.early_urls)
+            return await self._record_paid(request, record, accepted)
         return await self._ended(request, record, answer)
+
+    async def _refused(
+        self, request: Request, record: Record, refusal: TryLater | RequestRefused | AccountBlocked
+    ) -> Record:
+        if isinstance(refusal, AccountBlocked):
+            failure = Failure(kind=FailureKind.REFUSED, message=str(refusal))
+            await self._record(request, record, SubmitRefused(failure=failure))
+            raise refusal
+        if isinstance(refusal, TryLater):
+            kind = FailureKind.BUSY if refusal.http_status else FailureKind.UNREACHABLE
+            record = await self._record(request, record, SubmitRefused(failure=_failure(kind, refusal)))
+            self._after_refusal(refusal)
+            return record
+        policy = refusal.code == "CONTENT_POLICY"
+        failure = _failure(FailureKind.CONTENT_POLICY if policy else FailureKind.REFUSED, refusal)
+        record = await self._record(request, record, SubmitRefused(failure=failure))
+        self.stop(self._brakes.refused(refusal.message))
+        return await self._record(request, record, GaveUp(failure=failure))
 
     def _after_refusal(self, trouble: TryLater) -> None:
         if trouble.capacity:
             self._slots.refused()
-        pause = self._pace.refused(trouble)
-        if pause > self._limits.max_wait:
-            self.stop(f"the API asks to wait {pause:.0f} s, longer than --max-wait {self._limits.max_wait:.0f} s")
-        elif self._pace.refused_for > self._limits.max_wait:
-            self.stop(f"the API has taken nothing for {self._pace.refused_for:.0f} s ({trouble.message})")
-        elif pause:
-            self._ports.observer.paused(pause, trouble.message)
+        pause = self._pace.refused(trouble.retry_after)
+        refused_for = self._pace.refused_for
+        wait, words = trouble.retry_after, trouble.message
+        self.stop(self._brakes.waited(retry_after=wait, refused_for=refused_for, message=words))
+        if pause and not self._stopping:
+            self._ports.observer.paused(pause, words)
 
     async def _await_end(self, request: Request, record: Record) -> Record:
         assert record.job_id is not None
@@ -276,10 +332,10 @@ class Runner:
 
     async def _ended(self, request: Request, record: Record, end: Completed | Failed) -> Record:
         if isinstance(end, Completed):
-            return await self._record(
-                request, record, JobCompleted(urls=end.urls, job_id=end.job_id, response=end.response)
-            )
+            completed = JobCompleted(urls=end.urls, job_id=end.job_id, response=end.response)
+            return await self._record_paid(request, record, completed)
         again = end.blocked is not None or (end.retryable and record.job_failures + 1 < JOB_FAILURES)
+        again = again or (record.reopened and end.failure.kind is FailureKind.JOB_LOST)
         if again:
             self._ports.observer.trouble(request, end.failure.message)
         failed = JobFailed(failure=end.failure, again=again, response=end.response)
@@ -288,44 +344,48 @@ class Runner:
             raise end.blocked
         return record
 
-    async def _collect(self, request: Request, record: Record) -> Record:
-        """Download, verify and keep the images of a finished job."""
-        urls = record.urls[: request.samples]
-        samples = await asyncio.gather(*(self._sample(request, n, url) for n, url in enumerate(urls)))
-        images = tuple(sample for sample in samples if isinstance(sample, StoredImage))
-        lost = tuple(sample for sample in samples if isinstance(sample, MissingImage))
-        if lost and record.job_id is not None and record.results_lost < FRESH_LINKS:
-            self._ports.observer.trouble(request, lost[0].failure.message)
-            return await self._record(request, record, ResultLost(failure=lost[0].failure))
+    async def _collect(self, request: Request, record: Record, *, fresh_links: int) -> Record:
+        """Fetch the images of a finished job; what cannot be had now may be had later, for it is paid for.
+
+        Args:
+            fresh_links: how often this run has asked the job for fresh links.
+        """
+        images, lost = await self._collector.collect(request, record.urls)
+        if not lost:
+            made = len(images)
+            unmade = tuple(_unmade(sample, made, request.samples) for sample in range(made, request.samples))
+            return await self._record(request, record, ImagesStored(images=tuple(images), missing=unmade))
+        failure = lost[0].missing.failure
+        self._ports.observer.trouble(request, failure.message)
+        if record.job_id is not None and fresh_links < FRESH_LINKS:
+            return await self._record(request, record, ResultLost(failure=failure))
+        age = self._ports.clock.now() - (record.completed_at or 0.0)
+        if age < GIVE_UP_AFTER and any(one.passing for one in lost):
+            self._ports.observer.overdue(request, record)
+            raise Overdue
+        if record.reopened:
+            return await self._record(request, record, ResultLost(failure=failure, again=True))
         if not images:
-            return await self._record(request, record, GaveUp(failure=lost[0].failure))
-        unmade = tuple(_unmade(sample, len(urls), request.samples) for sample in range(len(urls), request.samples))
-        return await self._record(request, record, ImagesStored(images=images, missing=lost + unmade))
-
-    async def _sample(self, request: Request, sample: int, url: str) -> StoredImage | MissingImage:
-        loop = asyncio.get_running_loop()
-        for failures in range(1, LINK_TRIES + 1):
-            try:
-                async with self._downloads:
-                    content = await self._ports.api.download(url)
-                    return await loop.run_in_executor(self._decoders, self._keep, request, sample, url, content)
-            except ResultUnavailable as unavailable:
-                trouble = unavailable
-            if trouble.permanent or failures == LINK_TRIES:
-                break
-            await self._ports.clock.sleep(backoff(failures, draw=self._chance.random(), base=0.5))
-        failure = _failure(FailureKind.RESULT_LOST, trouble)
-        return MissingImage(sample=sample, failure=failure, source_url=url)
-
-    def _keep(self, request: Request, sample: int, url: str, content: bytes) -> StoredImage:
-        image = self._ports.check.verify(content)
-        name = self._ports.store.keep(f"{request.file_stem}-{sample}", image, content)
-        return StoredImage(sample=sample, file_name=name, source_url=url, image=image)
+            return await self._record(request, record, GaveUp(failure=failure))
+        gone = [one.missing for one in lost]
+        made = len(images) + len(gone)
+        gone += [_unmade(sample, made, request.samples) for sample in range(made, request.samples)]
+        return await self._record(request, record, ImagesStored(images=tuple(images), missing=tuple(gone)))
 
     async def _record(self, request: Request, before: Record, event: Event) -> Record:
         after = await self._ports.journal.record(request.key, event)
         self._ports.observer.changed(request, before, event, after)
         return after
+
+    async def _record_paid(self, request: Request, before: Record, event: Event) -> Record:
+        """As `_record`, for what must not be forgotten: if the disk gives way it is tried until the grace is over."""
+        while True:
+            try:
+                return await self._record(request, before, event)
+            except StorageFailed as failed:
+                self._halt(failed)
+                self._ports.observer.trouble(request, f"not yet on disk: {event}")
+                await self._ports.clock.sleep(1.0)
 
 
 def _failure(kind: FailureKind, error: APIError) -> Failure:
@@ -335,8 +395,3 @@ def _failure(kind: FailureKind, error: APIError) -> Failure:
 def _unmade(sample: int, made: int, wanted: int) -> MissingImage:
     message = f"The job made {made} of {wanted} images."
     return MissingImage(sample=sample, failure=Failure(kind=FailureKind.MISSING, message=message))
-
-
-def _first(several: ExceptionGroup[Exception]) -> Exception:
-    inner = several.exceptions[0]
-    return _first(inner) if isinstance(inner, ExceptionGroup) else inner

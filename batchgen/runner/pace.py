@@ -7,7 +7,6 @@ import random
 
 from aiolimiter import AsyncLimiter
 
-from batchgen.errors import TryLater
 from batchgen.policy import backoff
 from batchgen.ports import Clock
 
@@ -42,8 +41,11 @@ class Pace:
         self._refusals = 0
         self._refused_since = None
 
-    def refused(self, trouble: TryLater) -> float:
-        """The API did not take one; pause.
+    def refused(self, retry_after: float | None = None) -> float:
+        """The API did not take one, or did not say; pause.
+
+        Args:
+            retry_after: seconds that it asks for; None if it does not.
 
         Returns:
             Seconds of the pause that begins now; 0 if it falls into one that was known already.
@@ -51,12 +53,10 @@ class Pace:
         now = self._clock.monotonic()
         if self._refused_since is None:
             self._refused_since = now
-        if now < self._resume_at and trouble.retry_after is None:
+        if now < self._resume_at and retry_after is None:
             return 0.0
         self._refusals += 1
-        wait = trouble.retry_after
-        if wait is None:
-            wait = backoff(self._refusals, draw=self._chance.random())
+        wait = backoff(self._refusals, draw=self._chance.random()) if retry_after is None else retry_after
         before = self._resume_at
         self._resume_at = max(before, now + wait)
         return wait if self._resume_at > before else 0.0

@@ -8,10 +8,20 @@ import itertools
 import random
 from dataclasses import dataclass, field
 
-from batchgen.errors import AccountBlocked, RequestRefused, TryLater
+from batchgen.errors import RequestRefused, TryLater
 from batchgen.model import Failure, FailureKind, JobId
-from batchgen.policy import UNKNOWN_JOB_ANSWERS, LatencyProfile, backoff, next_poll
+from batchgen.policy import (
+    GIVE_UP_AFTER,
+    UNKNOWN_JOB_ANSWERS,
+    UNKNOWN_JOB_SECONDS,
+    LatencyProfile,
+    backoff,
+    next_poll,
+)
 from batchgen.ports import Clock, Completed, Failed, ImageAPI, Working
+
+#: Seconds; a job that is younger was submitted by this run.
+_FRESH = 5.0
 
 
 class Overdue(Exception):
@@ -24,9 +34,11 @@ class _Watch:
 
     job_id: JobId
     submitted: float  #: monotonic seconds
+    began: float  #: monotonic seconds; later than `submitted` for a job of an earlier run
     deadline: float  #: monotonic seconds
     ended: asyncio.Future[Completed | Failed]
     unknown: int = 0  #: answers in a row that did not know the job
+    unknown_since: float = 0.0  #: monotonic; of the first of them
     troubles: int = 0  #: calls in a row without a usable answer
 
 
@@ -54,6 +66,7 @@ class Polls:
         self._numbers = itertools.count()
         self._woken = asyncio.Event()
         self._not_before = 0.0  #: monotonic; set when the API asks for fewer calls
+        self._last_known = -1.0  #: monotonic; when the API last knew a job
         self.learned = LatencyProfile()
 
     async def ended(self, job_id: JobId, *, age: float, deadline: float) -> Completed | Failed:
@@ -69,8 +82,9 @@ class Polls:
         """
         now = self._clock.monotonic()
         end: asyncio.Future[Completed | Failed] = asyncio.get_running_loop().create_future()
-        watch = _Watch(job_id=job_id, submitted=now - age, deadline=now + deadline, ended=end)
-        self._plan(watch, next_poll(age, self.learned, draw=self._chance.random()))
+        watch = _Watch(job_id=job_id, submitted=now - age, began=now, deadline=now + deadline, ended=end)
+        # A job of an earlier run has most likely ended while nobody asked.
+        self._plan(watch, self._wait(watch) if age < _FRESH else 0.0)
         return await end
 
     async def run(self) -> None:
@@ -112,8 +126,8 @@ class Polls:
     async def _call(self, watch: _Watch) -> None:
         try:
             await self._ask(watch)
-        except AccountBlocked as blocked:
-            _settle(watch, blocked)
+        except Exception as error:  # noqa: BLE001  # whoever waits for the job is told; the other jobs go on
+            _settle(watch, error)
         finally:
             self._lane.release()
 
@@ -127,13 +141,17 @@ class Polls:
             self._after_unknown(watch, refused)
             return
         watch.troubles = watch.unknown = 0
-        age = self._clock.monotonic() - watch.submitted
+        self._last_known = now = self._clock.monotonic()
         if isinstance(status, Working):
-            self._again(watch, next_poll(age, self.learned, draw=self._chance.random()))
+            self._again(watch, self._wait(watch))
             return
-        if isinstance(status, Completed):
-            self.learned.add(age)
+        if isinstance(status, Completed) and now - watch.began >= now - watch.submitted - _FRESH:
+            self.learned.add(now - watch.submitted)  # how long an older job took was not seen
         _settle(watch, status)
+
+    def _wait(self, watch: _Watch) -> float:
+        now = self._clock.monotonic()
+        return next_poll(now - watch.submitted, self.learned, watched=now - watch.began, draw=self._chance.random())
 
     def _after_trouble(self, watch: _Watch, trouble: TryLater) -> None:
         """A failed status call says nothing about the job; at most, that fewer calls are wanted."""
@@ -143,13 +161,22 @@ class Polls:
         self._again(watch, backoff(watch.troubles, draw=self._chance.random(), base=0.5, cap=30.0))
 
     def _after_unknown(self, watch: _Watch, refused: RequestRefused) -> None:
+        now = self._clock.monotonic()
+        if not watch.unknown:
+            watch.unknown_since = now
         watch.unknown += 1
-        if watch.unknown >= UNKNOWN_JOB_ANSWERS:
+        if self._is_lost(watch, now):
             message = f"The API cannot give the result of job {watch.job_id}: {refused.message}"
             failure = Failure(kind=FailureKind.JOB_LOST, message=message, http_status=refused.http_status)
             _settle(watch, Failed(failure=failure, retryable=False))
         else:
             self._again(watch, backoff(watch.unknown, draw=self._chance.random()))
+
+    def _is_lost(self, watch: _Watch, now: float) -> bool:
+        """Whether it is the job that is unknown, for good, and not the API that is out of order."""
+        long = watch.unknown >= UNKNOWN_JOB_ANSWERS and now - watch.unknown_since >= UNKNOWN_JOB_SECONDS
+        knows_others = self._last_known >= watch.unknown_since
+        return (long and knows_others) or now - watch.submitted >= GIVE_UP_AFTER
 
     def _again(self, watch: _Watch, wait: float) -> None:
         if self._clock.monotonic() >= watch.deadline:

@@ -1,0 +1,88 @@
+"""Fetches the images of a finished job: download, verify, keep."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from batchgen.errors import ResultUnavailable
+from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
+from batchgen.policy import LINK_TRIES, backoff
+from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A sample whose link gave no usable image."""
+
+    missing: MissingImage
+    passing: bool  #: whether the trouble may pass: an outage, a time limit, a link that is not ready or has expired
+
+
+class Collector:
+    """Fetches images, so many at once.
+
+    Args:
+        downloads: images downloaded at once.
+        decoders: images decoded at once.
+    """
+
+    def __init__(
+        self,
+        api: ImageAPI,
+        check: ImageCheck,
+        store: ImageStore,
+        clock: Clock,
+        *,
+        downloads: int,
+        decoders: int,
+        chance: random.Random,
+    ) -> None:
+        self._api, self._check, self._store, self._clock = api, check, store, clock
+        self._chance = chance
+        self._lane = asyncio.Semaphore(downloads)
+        self._threads = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown(cancel_futures=True)
+
+    async def collect(self, request: Request, urls: Sequence[str]) -> tuple[list[StoredImage], list[Lost]]:
+        """Every sample that a link is for, in order: those that are safe on disk, and the others.
+
+        Raises:
+            StorageFailed: the disk does not take an image.
+        """
+        found = await asyncio.gather(*(self._sample(request, n, url) for n, url in enumerate(urls[: request.samples])))
+        return [one for one in found if isinstance(one, StoredImage)], [one for one in found if isinstance(one, Lost)]
+
+    async def _sample(self, request: Request, sample: int, url: str) -> StoredImage | Lost:
+        loop = asyncio.get_running_loop()
+        tries = 0
+        while True:
+            try:
+                async with self._lane:  # held while decoding too: that is what bounds the memory
+                    content = await self._api.download(url)
+                    return await loop.run_in_executor(self._threads, self._keep, request, sample, url, content)
+            except ResultUnavailable as unavailable:
+                trouble = unavailable
+            tries += 1
+            if trouble.permanent or tries == LINK_TRIES:
+                return _lost(sample, url, trouble)
+            await self._clock.sleep(backoff(tries, draw=self._chance.random(), base=0.5, cap=30.0))
+
+    def _keep(self, request: Request, sample: int, url: str, content: bytes) -> StoredImage:
+        image = self._check.verify(content)
+        name = self._store.keep(f"{request.file_stem}-{sample}", image, content)
+        return StoredImage(sample=sample, file_name=name, source_url=url, image=image)
+
+
+def _lost(sample: int, url: str, trouble: ResultUnavailable) -> Lost:
+    failure = Failure(
+        kind=FailureKind.RESULT_LOST, message=trouble.message, http_status=trouble.http_status, code=trouble.code
+    )
+    missing = MissingImage(sample=sample, failure=failure, source_url=url)
+    return Lost(missing=missing, passing=not trouble.permanent)
