@@ -40,7 +40,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "batch_id": (pa.string(), "tag of the batch"),
     "file_prefix": (pa.string(), "tag of the request"),
     "run_id": (pa.string(), "the run that recorded the last step"),
-    "manifest_sha256": (pa.string(), "of the manifest's bytes, hex"),
+    "manifest_sha256": (pa.string(), "of the bytes of the manifest that asked for it, hex"),
     "sha256": (pa.string(), "of the image file's bytes, hex"),
     "bytes": (pa.int64(), "length of the image file"),
     "format": (pa.string(), "png, jpg or webp, found in the bytes"),
@@ -188,7 +188,10 @@ def _lines(request: Request, record: Record | None, facts: BatchFacts) -> Iterat
         elif sample in missing:
             line |= _of_missing(missing[sample])
         else:
-            line |= {"status": _status(record.state)} | _of_failure(record.failure)
+            status = _status(record.state)
+            line["status"] = status
+            if status is not Status.PENDING:  # what failed and will be tried again is no failure
+                line |= _of_failure(record.failure)
         yield line
 
 
@@ -206,7 +209,7 @@ def _of_request(request: Request, record: Record, facts: BatchFacts) -> dict[str
         "batch_id": request.batch_id,
         "file_prefix": request.file_prefix,
         "run_id": record.run_id,
-        "manifest_sha256": facts.manifest_sha256,
+        "manifest_sha256": request.manifest_sha256,
         "provider": facts.provider,
         "model": facts.model,
         "endpoint": facts.endpoint,

@@ -77,7 +77,8 @@ class Request:
     """One submission: `samples` images of one prompt with one set of parameters."""
 
     key: RequestKey
-    row_index: int  #: 0-based position of its row in the manifest
+    manifest_sha256: str  #: of the manifest that asks, or last asked, for it; 64 hex digits
+    row_index: int  #: 0-based position of its row in that manifest
     repeat: int  #: 0 for the first of the manifest's `repeat`
     first_sample: int  #: samples wanted by all requests before this one; places its files in folders
     batch_id: str
@@ -129,7 +130,6 @@ class BatchFacts:
     """What is true of every row of a batch; the same for all rows of its index."""
 
     batch_id: str
-    manifest_sha256: str  #: of the manifest file's bytes; 64 hex digits
     profile: str
     provider: str
     model: str

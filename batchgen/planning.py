@@ -111,6 +111,7 @@ class Plan:
         samples = int(row.params.get("samples", 1))
         return Request(
             key=key,
+            manifest_sha256=self.manifest.sha256,
             row_index=row.index,
             repeat=repeat,
             first_sample=position,

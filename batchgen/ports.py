@@ -189,31 +189,34 @@ class Observer:
 
 
 class Observers(Observer):
-    """Several observers as one, told in order."""
+    """Several observers as one, told in order. One that fails is told nothing more: a run outlives its spectators."""
 
     def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
+        self._observers = list(observers)
+        self.failed: list[Exception] = []  #: what those that failed raised
 
     def begun(self, progress: Progress) -> None:
-        for observer in self._observers:
-            observer.begun(progress)
+        self._tell("begun", progress)
 
     def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
-        for observer in self._observers:
-            observer.changed(request, before, event, after)
+        self._tell("changed", request, before, event, after)
 
     def paused(self, seconds: float, reason: str) -> None:
-        for observer in self._observers:
-            observer.paused(seconds, reason)
+        self._tell("paused", seconds, reason)
 
     def overdue(self, request: Request, record: Record) -> None:
-        for observer in self._observers:
-            observer.overdue(request, record)
+        self._tell("overdue", request, record)
 
     def trouble(self, request: Request, reason: str) -> None:
-        for observer in self._observers:
-            observer.trouble(request, reason)
+        self._tell("trouble", request, reason)
 
     def stopping(self, reason: str) -> None:
-        for observer in self._observers:
-            observer.stopping(reason)
+        self._tell("stopping", reason)
+
+    def _tell(self, what: str, *facts: object) -> None:
+        for observer in tuple(self._observers):
+            try:
+                getattr(observer, what)(*facts)
+            except Exception as error:  # noqa: BLE001  # a full disk under a log, a closed terminal, a bug of theirs
+                self._observers.remove(observer)
+                self.failed.append(error)

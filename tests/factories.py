@@ -13,6 +13,7 @@ from batchgen.testing import tiny_png
 
 _REQUEST = Request(
     key=RequestKey("0123456789bcdfgh"),
+    manifest_sha256="f" * 64,
     row_index=0,
     repeat=0,
     first_sample=0,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from batchgen.cli.running import command_line
 
 MANIFEST = """\
 batch_id: small
@@ -125,10 +128,69 @@ def test_a_wrong_command_ends_with_2_and_a_sentence(folder: Path, arguments: tup
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_without_a_batch_ends_with_5(folder: Path) -> None:
-    done = batchgen("status", "small", folder=folder)
-    assert done.returncode == 5
-    assert "holds no batch" in done.stderr
+def test_a_folder_without_a_batch_ends_with_2_and_a_sentence(folder: Path) -> None:
+    status = batchgen("status", "small", folder=folder)
+    grid = batchgen("grid", "small", "sheet.png", folder=folder)
+    assert (status.returncode, grid.returncode) == (2, 2)
+    assert "holds no batch" in status.stderr
+    assert "holds no index" in grid.stderr
+
+
+def test_a_reader_that_has_gone_changes_no_exit_code(folder: Path) -> None:
+    command = f"{sys.executable} -m batchgen run small.yaml"
+    done = subprocess.run(["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"], cwd=folder, check=False)
+    full = subprocess.run(["bash", "-c", f"{command} > /dev/full"], cwd=folder, capture_output=True, check=False)
+    assert (done.returncode, full.returncode, full.stderr) == (0, 0, b"")
+
+
+def test_a_terminal_that_cannot_show_a_prompt_is_shown_what_it_can(folder: Path) -> None:
+    (folder / "small.yaml").write_text("prompts: [A 🦊 in 漢字]\n", encoding="utf-8")
+    done = batchgen("plan", "small.yaml", folder=folder, PYTHONIOENCODING="latin-1")
+    assert (done.returncode, "1 request" in done.stdout) == (0, True)
+
+
+def test_an_error_is_an_object_for_machines_too(folder: Path) -> None:
+    done = batchgen("run", "nowhere.yaml", "--json", folder=folder)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["exit_code"]) == (2, 2)
+    assert "nowhere.yaml" in told["error"]
+
+
+def test_the_command_to_go_on_with_leaves_out_what_was_meant_for_one_time() -> None:
+    typed = "batchgen run m.yaml --max-images 2 -q --retry=failed --in-doubt retry --base-url http://u:pw@host/ -o x"
+    assert command_line(typed.split()) == ["batchgen", "run", "m.yaml", "--base-url", "http://host/", "-o", "x"]
+
+
+def test_what_was_refused_leaves_no_folder_behind(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    (folder / "rows.csv").write_text("prompt,samples\nfox,9\n")
+    for arguments in (
+        ("run", "rows.csv"),
+        ("run", "small.yaml", "--base-url", "ftp://x"),
+        ("run", "small.yaml", "--profile", "sd3"),
+    ):
+        assert batchgen("run", *arguments, folder=folder, IMAGEPIPELINE_API_KEY="").returncode in (2, 4)
+    (folder / "rows.csv").unlink()
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_copy_of_the_manifest_in_the_batch_folder_runs(folder: Path) -> None:
+    batchgen("run", "small.yaml", folder=folder)
+    out = "outputs/small"
+    again = batchgen("run", f"{out}/.batchgen/manifest.yaml", "-o", out, "--limit", "1", folder=folder)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_run_is_stopped_while_it_still_plans(folder: Path) -> None:
+    (folder / "rows.csv").write_text("prompt\n" + "\n".join(f"fox {n}" for n in range(300_000)))
+    command = [sys.executable, "-m", "batchgen", "run", "rows.csv", "--profile", "simulator"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        while not list(folder.glob("outputs/rows/.batchgen/*.part")):
+            assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate()
+    assert run.returncode == 130
+    assert "while planning" in said
 
 
 def test_a_flag_goes_before_the_environment_and_the_environment_before_the_manifest(folder: Path) -> None:

@@ -37,7 +37,6 @@ from tests.factories import a_request, an_image
 
 FACTS = BatchFacts(
     batch_id="animals",
-    manifest_sha256="f" * 64,
     profile="sd3",
     provider="imagepipeline.io",
     model="stable-diffusion-3",
@@ -61,7 +60,7 @@ def written(
     folder: Path, wanted: Sequence[Request], records: Mapping[str, Record], facts: BatchFacts = FACTS
 ) -> pa.Table:
     """The index of a plan that went through its file, as in a run."""
-    freeze(wanted, folder / "plan.parquet", fingerprint="x")
+    freeze(wanted, folder / "plan.parquet", fingerprint="x", endpoint="e")
     plan = PlanFile(folder / "plan.parquet")
     index.write(
         folder / "metadata.parquet",
@@ -129,6 +128,8 @@ def test_each_sample_has_its_row_whatever_became_of_it(tmp_path: Path) -> None:
         ((1, "a"), "str", ["1", "a"]),
         ((True, 1), "str", ["true", "1"]),
         ((None, 3), "int", [None, 3]),
+        ((2**60 + 1, 1), "int", [2**60 + 1, 1]),
+        ((2**60 + 1, 0.5), "str", [str(2**60 + 1), "0.5"]),
     ],
 )
 def test_a_label_keeps_its_type_and_a_mixed_one_is_text(
@@ -138,6 +139,10 @@ def test_a_label_keeps_its_type_and_a_mixed_one_is_text(
     assert PlanFile(tmp_path / "plan.parquet").head.label_types == {"x": kind}
     assert table.schema.field("x").type == _LABEL_TYPES[kind]
     assert table["x"].to_pylist() == column
+
+
+def test_labels_that_differ_only_in_case_are_one_column(tmp_path: Path) -> None:
+    assert written(tmp_path, requests({"Class": "a"}, {"class": "b"}), {})["Class"].to_pylist() == ["a", "b"]
 
 
 def test_a_label_that_only_some_rows_have_is_null_elsewhere(tmp_path: Path) -> None:
@@ -165,7 +170,7 @@ def test_an_index_is_current_only_for_what_it_was_made_from(tmp_path: Path) -> N
 
 def test_a_plan_file_gives_back_the_requests_that_were_frozen(tmp_path: Path) -> None:
     wanted = requests({"a": 1, "b": None}, {"a": 2, "b": "ü"})
-    freeze(wanted, tmp_path / "plan.parquet", fingerprint="x")
+    freeze(wanted, tmp_path / "plan.parquet", fingerprint="x", endpoint="e")
     plan = PlanFile(tmp_path / "plan.parquet")
     assert list(plan) == list(plan) == wanted
     assert list(plan.keys()) == [request.key for request in wanted]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -15,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.adapters import journal as journal_module
 from batchgen.adapters.journal import JournalView, SQLiteJournal
-from batchgen.errors import StorageFailed
+from batchgen.adapters.journal.database import event_json
+from batchgen.errors import StorageFailed, UsageError
 from batchgen.lifecycle import TABLE, Record, State, SubmitAccepted, SubmitStarted, advance
 from batchgen.model import JobId, RequestKey, RunId
 from tests.test_lifecycle import EVENTS
@@ -59,7 +60,7 @@ def test_the_events_on_disk_add_up_to_the_records_on_disk(
         rows = connection.execute("SELECT request_key, at, run_id, event FROM events ORDER BY seq").fetchall()
     connection.close()
     for key, at, run_id, text in rows:
-        event = journal_module._event_json.validate_json(text)
+        event = event_json.validate_json(text)
         folded[key] = advance(folded.get(key, Record()), event, at=at, run_id=run_id)
     with JournalView(path) as view:
         assert view.records([RequestKey(key) for key in "abc"]) == folded
@@ -146,6 +147,63 @@ def test_a_file_that_is_no_journal_is_refused_with_a_sentence(tmp_path: Path, op
         open_it(tmp_path / "j")  # type: ignore[operator]
 
 
+def test_a_database_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageFailed, match="not a journal"):
+        opened(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_record_that_is_damaged_is_told_and_the_others_are_written(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j") as journal:
+        await journal.record(KEY, SubmitStarted())
+    with sqlite3.connect(tmp_path / "j") as connection:
+        connection.execute("UPDATE records SET record = '{bad'")
+    connection.close()
+    async with opened(tmp_path / "j") as journal:
+        with pytest.raises(StorageFailed, match="cannot be used"):
+            await journal.record(KEY, SubmitAccepted(job_id=JobId("7")))
+        assert (await journal.record(RequestKey("other"), SubmitStarted())).attempts == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_on_a_full_disk_the_answers_to_submissions_still_find_room_and_no_more_are_begun(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+
+    async def fill() -> tuple[int, int]:
+        begun = accepted = 0
+        async with opened(disk / "j") as journal:
+            (disk / "filler").write_bytes(bytes(600_000))
+            with pytest.raises(StorageFailed, match="is full"):  # noqa: PT012  # which of them fails is open
+                for n in range(100_000):
+                    await journal.record(RequestKey(f"k{n}"), SubmitStarted())
+                    begun += 1
+            for n in range(max(0, begun - 64), begun):  # as many as might be on their way
+                await journal.record(RequestKey(f"k{n}"), SubmitAccepted(job_id=JobId("j" * 40)))
+                accepted += 1
+        return begun, accepted
+
+    try:
+        begun, accepted = asyncio.run(fill())
+        with JournalView(disk / "j") as view:
+            assert view.tallies()[State.SUBMITTED].requests == accepted == min(64, begun) > 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "ballast").mkdir()
+    with pytest.raises(StorageFailed, match="Nothing was sent; make room"):
+        opened(tmp_path / "j")
+
+
 def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageFailed, match="holds no batch"):
+    with pytest.raises(UsageError, match="holds no batch"):
         JournalView(tmp_path / ".batchgen" / "journal.sqlite")

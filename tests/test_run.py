@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -139,6 +140,82 @@ def test_images_that_were_paid_for_stay_in_the_index_when_their_row_is_gone(plac
     assert list(frame.prompt) == ["A toucan"] * 2 + ["A robot"] * 2 + ["A red fox"] * 2
     assert set(frame.status) == {"stored"}
     assert place.simulator.audit().accepted == 3
+
+
+def test_a_folder_is_refused_to_another_endpoint(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.run()
+    monkeypatch.setenv("IMAGEPIPELINE_API_KEY", "k")
+    with pytest.raises(batchgen.UsageError, match=r"holds a batch of simulator/sd3/v1, not of imagepipeline"):
+        place.run(profile="sd3")
+    assert place.simulator.audit().accepted == 3
+
+
+@pytest.mark.parametrize("loss", ["empty", "missing", "foreign"])
+def test_a_batch_whose_journal_is_lost_is_not_paid_for_again(place: Place, loss: str) -> None:
+    place.run()
+    journal = place.out / ".batchgen/journal.sqlite"
+    journal.unlink()
+    if loss == "empty":
+        journal.touch()
+    elif loss == "foreign":
+        with sqlite3.connect(journal) as connection:
+            connection.execute("CREATE TABLE theirs (a)")
+        connection.close()
+    with pytest.raises(batchgen.StorageFailed, match=r"[Pp]ut the journal back"):
+        place.run()
+    assert place.simulator.audit().accepted == 3
+
+
+def test_a_plan_that_is_lost_is_made_anew_if_the_manifest_still_asks_for_what_was_paid(place: Place) -> None:
+    place.run()
+    plan = place.out / ".batchgen/plan.parquet"
+    plan.write_bytes(b"")
+    assert place.run().exit_code == 0
+    plan.unlink()
+    place.manifest.write_text(MANIFEST.replace("  - A red fox\n", ""))
+    with pytest.raises(batchgen.StorageFailed, match="does not ask for 1 requests that were submitted"):
+        place.run()
+    place.manifest.write_text(MANIFEST)
+    assert place.run().exit_code == 0
+    assert place.simulator.audit().accepted == 3
+
+
+def test_a_plan_that_is_damaged_inside_is_a_sentence_and_no_bug(place: Place) -> None:
+    place.run(limit=1)
+    place.run(max_images=2)
+    plan = place.out / ".batchgen/plan.parquet"
+    content = bytearray(plan.read_bytes())
+    content[4:400] = bytes(396)
+    plan.write_bytes(content)
+    with pytest.raises(batchgen.StorageFailed, match="Remove it and run the manifest again"):
+        place.run()
+
+
+def test_an_observer_that_fails_ends_no_run(place: Place) -> None:
+    class Broken(batchgen.Observer):
+        def changed(self, *_: object) -> None:
+            raise OSError("no space left on device")
+
+    result = batchgen.run(place.manifest, out=place.out, settings=Settings(base_url=place.url), observer=Broken())
+    assert result.exit_code == 0
+
+
+def test_ctrl_c_in_the_library_waits_for_jobs_in_flight_and_writes_the_index(place: Place) -> None:
+    place.many(60)
+    code = (
+        "import sys, batchgen\n"
+        "settings = batchgen.Settings(base_url=sys.argv[3], concurrency=4)\n"
+        "try: batchgen.run(sys.argv[1], out=sys.argv[2], settings=settings)\n"
+        "except KeyboardInterrupt: sys.exit(77)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(place.manifest), str(place.out), place.url]) as run:
+        while place.simulator.audit().accepted < 10:
+            assert run.poll() is None
+            time.sleep(0.005)
+        run.send_signal(signal.SIGINT)
+    frame = pd.read_parquet(place.out / "metadata.parquet")
+    assert run.returncode == 77
+    assert (frame.status == "stored").sum() == place.simulator.audit().accepted < 60
 
 
 def test_a_limit_tries_the_first_requests_and_the_rest_follow_later(place: Place) -> None:

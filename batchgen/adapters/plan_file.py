@@ -5,7 +5,10 @@ Written once per plan, streamed both ways: neither writing nor reading holds mor
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,6 +23,7 @@ from batchgen.model import LabelValue, Request, RequestKey
 _SCHEMA = pa.schema(
     [
         pa.field("request_key", pa.string(), nullable=False),
+        pa.field("manifest_sha256", pa.string(), nullable=False),
         pa.field("row_index", pa.int64(), nullable=False),
         pa.field("repeat", pa.int32(), nullable=False),
         pa.field("first_sample", pa.int64(), nullable=False),
@@ -40,6 +44,8 @@ class PlanHead:
     """What a frozen plan says of itself."""
 
     fingerprint: str  #: equal for equal manifests, overrides and tool versions
+    endpoint: str  #: what all its requests are addressed to
+    keys_sha256: str  #: of its request keys in order; 64 hex digits
     requests: int
     samples: int
     label_types: Mapping[str, str]  #: label -> int, float, bool or str; in order of appearance
@@ -54,15 +60,12 @@ class PlanFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
+        with _translated(path):
             metadata = pq.read_metadata(path).metadata or {}
             self.head = PlanHead(**json.loads(metadata[_HEAD]))
-        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-            message = f"The frozen plan {path} cannot be read ({error}). Run the manifest again: it is made anew."
-            raise StorageFailed(message) from error
 
     def __iter__(self) -> Iterator[Request]:
-        with pq.ParquetFile(self._path) as file:
+        with _translated(self._path), pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches(batch_size=_ROW_GROUP):
                 for line in batch.to_pylist():
                     line["params"] = json.loads(line["params"])
@@ -71,12 +74,21 @@ class PlanFile:
 
     def keys(self) -> Iterator[RequestKey]:
         """The request keys alone, in order."""
-        with pq.ParquetFile(self._path) as file:
+        with _translated(self._path), pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches(batch_size=65_536, columns=["request_key"]):
                 yield from map(RequestKey, batch.column(0).to_pylist())
 
 
-def freeze(requests: Iterable[Request], path: Path, *, fingerprint: str) -> PlanHead:
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        message = f"The frozen plan {path} cannot be read ({error}). Remove it and run the manifest again."
+        raise StorageFailed(message) from error
+
+
+def freeze(requests: Iterable[Request], path: Path, *, fingerprint: str, endpoint: str) -> PlanHead:
     """Write a plan so that it is there whole or not at all.
 
     Raises:
@@ -93,11 +105,15 @@ def freeze(requests: Iterable[Request], path: Path, *, fingerprint: str) -> Plan
                 writer.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA))
             head = PlanHead(
                 fingerprint=fingerprint,
+                endpoint=endpoint,
+                keys_sha256=count.keys.hexdigest(),
                 requests=count.requests,
                 samples=count.samples,
-                label_types=count.label_types,
+                label_types={name: _COLUMN[kind] for name, kind in count.label_types.items()},
             )
             writer.add_key_value_metadata({_HEAD: json.dumps(asdict(head)).encode()})
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
         part.replace(path)
     except OSError as error:
         raise StorageFailed(f"The plan cannot be written to {path}: {error}. Make room and run again.") from error
@@ -112,15 +128,20 @@ class _Count:
     def __init__(self) -> None:
         self.requests = 0
         self.samples = 0
+        self.keys = hashlib.sha256()
         self.label_types: dict[str, str] = {}
+        self._spelling: dict[str, str] = {}  #: of label names, whatever the case: databases take them for one
 
     def line(self, request: Request) -> dict[str, object]:
         self.requests += 1
         self.samples += request.samples
-        for name, value in request.labels.items():
+        self.keys.update(request.key.encode() + b"\n")
+        labels = {self._spelling.setdefault(name.lower(), name): value for name, value in request.labels.items()}
+        for name, value in labels.items():
             self.label_types[name] = _common_type(self.label_types.get(name), value)
         return {
             "request_key": request.key,
+            "manifest_sha256": request.manifest_sha256,
             "row_index": request.row_index,
             "repeat": request.repeat,
             "first_sample": request.first_sample,
@@ -129,8 +150,13 @@ class _Count:
             "file_stem": request.file_stem,
             "prompt": request.prompt,
             "params": json.dumps(dict(request.params), ensure_ascii=False),
-            "labels": json.dumps(dict(request.labels), ensure_ascii=False),
+            "labels": json.dumps(labels, ensure_ascii=False),
         }
+
+
+#: What can be told of a label's values -> the type of its column. Whole numbers that no float holds are set apart.
+_COLUMN = {"null": "null", "bool": "bool", "int": "int", "big": "int", "float": "float", "str": "str"}
+_EXACT = 2**53
 
 
 def _common_type(known: str | None, value: LabelValue) -> str:
@@ -138,6 +164,14 @@ def _common_type(known: str | None, value: LabelValue) -> str:
     if value is None:
         return known or "null"
     kind = type(value).__name__
+    if kind == "int" and abs(int(value)) > _EXACT:
+        kind = "big"
     if known in (None, "null", kind):
         return kind
-    return "float" if {known, kind} == {"int", "float"} else "str"
+    match {known, kind}:
+        case both if both == {"int", "float"}:
+            return "float"
+        case both if both == {"int", "big"}:
+            return "big"
+        case _:
+            return "str"

@@ -19,7 +19,6 @@ class PlanFeed:
     Args:
         requests: the frozen plan; iterated twice at most.
         retry: failed requests of these kinds are handed out again.
-        max_images: images that may be newly requested; the feed ends before the first request beyond.
     """
 
     def __init__(
@@ -28,14 +27,11 @@ class PlanFeed:
         journal: Journal,
         *,
         retry: frozenset[FailureKind] = frozenset(),
-        max_images: int | None = None,
     ) -> None:
         self._requests = requests
         self._journal = journal
         self._retry = retry
-        self._images_left = max_images
         self._claims: Iterator[Claim] = self._walk()
-        self.stopped: str | None = None  #: why it ended before the plan did; None if it did not
 
     async def is_empty(self) -> bool:
         """Whether nothing is left to claim."""
@@ -51,15 +47,8 @@ class PlanFeed:
         unfinished = frozenset(self._journal.unfinished())
         if unfinished:
             yield from self._look_up(request for request in self._requests if request.key in unfinished)
-        for claim in self._look_up(request for request in self._requests if request.key not in unfinished):
-            if not self._wanted(claim.record):
-                continue
-            if self._images_left is not None:
-                self._images_left -= claim.request.samples
-                if self._images_left < 0:
-                    self.stopped = "--max-images was reached"
-                    return
-            yield claim
+        rest = self._look_up(request for request in self._requests if request.key not in unfinished)
+        yield from (claim for claim in rest if self._wanted(claim.record))
 
     def _look_up(self, requests: Iterator[Request]) -> Iterator[Claim]:
         while some := list(islice(requests, _LOOKED_UP_AT_ONCE)):

@@ -8,9 +8,12 @@ import json
 import os
 import secrets
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,22 +24,28 @@ from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.http_api import HTTPImageAPI
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.adapters.journal import JournalView, SQLiteJournal
-from batchgen.adapters.plan_file import PlanFile, freeze
+from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
+from batchgen.app.freezing import frozen_plan
 from batchgen.app.preview import batch_folder, read
 from batchgen.app.result import RunResult
-from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key, fingerprint
-from batchgen.errors import ManifestError, StorageFailed
+from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
+from batchgen.errors import BatchgenError, KeyMissing, StorageFailed, UsageError
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
-from batchgen.model import BatchFacts, Request, RunId
-from batchgen.planning import Plan
+from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
 from batchgen.review import card
 from batchgen.runner import Ports, RunLimits, Runner
 from batchgen.simulator import Simulator, background
+
+
+class Stopped(BatchgenError):
+    """The run was stopped before it had begun to submit."""
+
+    exit_code = 6
 
 
 class StopSwitch:
@@ -57,8 +66,16 @@ class StopSwitch:
     def connect(self, runner: Runner) -> None:
         """Used by the run itself."""
         self._runner = runner
+        runner.stop(self._reason)
+
+    def go_on(self) -> None:
+        """Used by the run itself, while it plans.
+
+        Raises:
+            Stopped: it was told to stop.
+        """
         if self._reason is not None:
-            runner.stop(self._reason)
+            raise Stopped(f"Stopped by {self._reason} while planning. Nothing was sent; run the same command again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +93,6 @@ class _Batch:
         profile = self.manifest.profile
         return BatchFacts(
             batch_id=self.manifest.batch_id,
-            manifest_sha256=self.manifest.sha256,
             profile=profile.name,
             provider=profile.provider,
             model=profile.model,
@@ -108,13 +124,16 @@ async def run_async(
         StorageFailed: the folder cannot be read or written; nothing paid for is lost.
         FolderBusy: another run holds the folder; nothing was sent.
     """
-    settings = settings or Settings()
+    settings, switch = settings or Settings(), switch or StopSwitch()
     read_in = await asyncio.to_thread(read, manifest, settings)
-    folder = batch_folder(read_in, out)
+    folder, run_id = batch_folder(read_in, out), _new_run_id()
     with _held(folder):
-        plan = await asyncio.to_thread(_frozen_plan, read_in, settings, folder)
-        batch = _Batch(manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=_new_run_id())
-        outcome = await _pass(batch, observer or Observer(), switch or StopSwitch())
+        _must_have_its_journal(folder)
+        async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
+            freezing = partial(frozen_plan, read_in, settings, folder, go_on=switch.go_on)
+            plan = await asyncio.to_thread(freezing)
+            batch = _Batch(manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=run_id)
+            outcome = await _pass(batch, journal, observer or Observer(), switch)
         await asyncio.to_thread(_write_index, batch)
     if outcome.error is not None:
         raise outcome.error
@@ -128,20 +147,48 @@ def run(
     settings: Settings | None = None,
     observer: Observer | None = None,
 ) -> RunResult:
-    """As `run_async`, for callers without an event loop. Ctrl-C leaves a folder from which the next run goes on."""
-    return asyncio.run(run_async(manifest, out=out, settings=settings, observer=observer))
+    """As `run_async`, for callers without an event loop.
+
+    In the main thread, Ctrl-C stops submitting, waits for jobs in flight for the grace time, and raises
+    KeyboardInterrupt once the index is written; a second one does not wait.
+    """
+    interrupted = False
+
+    async def until_interrupted() -> RunResult:
+        switch = StopSwitch()
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            switch.stop("Ctrl-C")
+
+        if threading.current_thread() is threading.main_thread():
+            with contextlib.suppress(NotImplementedError):  # Windows
+                asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+        return await run_async(manifest, out=out, settings=settings, observer=observer, switch=switch)
+
+    try:
+        return asyncio.run(until_interrupted())
+    finally:
+        if interrupted:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def _held(folder: BatchFolder) -> Iterator[None]:
-    """The folder, for this run alone. One that was made for a manifest which turns out wrong is taken away again."""
-    made = not folder.root.exists()
+    """The folder, for this run alone. One that was made for nothing is taken away again."""
+    there = next(path for path in (folder.root, *folder.root.absolute().parents) if path.exists())
     try:
         with FolderLock(folder.root):
             yield
-    except ManifestError:
-        if made:
+    except (UsageError, KeyMissing):
+        if there != folder.root:
             shutil.rmtree(folder.root, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                for made in folder.root.absolute().parents:
+                    if made == there:
+                        break
+                    made.rmdir()
         raise
 
 
@@ -149,39 +196,15 @@ def _new_run_id() -> RunId:
     return RunId(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
 
 
-def _frozen_plan(manifest: Manifest, settings: Settings, folder: BatchFolder) -> PlanFile:
-    """The batch's plan on disk: as it is, if nothing changed, else made anew with what was paid for kept."""
-    made_from = fingerprint(manifest, settings)
-    old = None
-    if folder.plan.is_file():
-        # A damaged plan is made anew; what was paid for is in the journal under the same keys.
-        with contextlib.suppress(StorageFailed):
-            old = PlanFile(folder.plan)
-    if old is None or old.head.fingerprint != made_from:
-        kept = _kept(old, folder) if old is not None and folder.journal.is_file() else ()
-        freeze(Plan(manifest, limit=settings.limit, kept=kept), folder.plan, fingerprint=made_from)
-        shutil.copyfile(manifest.path, folder.manifest(manifest.path.suffix))
-    return PlanFile(folder.plan)
-
-
-def _kept(old: PlanFile, folder: BatchFolder) -> Iterator[Request]:
-    """Requests of the earlier plan at which something was paid for, or may have been."""
-    with JournalView(folder.journal) as journal:
-        some: list[Request] = []
-        for request in old:
-            some.append(request)
-            if len(some) == 1_000:
-                yield from _paid(some, journal)
-                some = []
-        yield from _paid(some, journal)
-
-
-def _paid(requests: list[Request], journal: JournalView) -> Iterator[Request]:
-    records = journal.records([request.key for request in requests])
-    for request in requests:
-        record = records.get(request.key)
-        if record is not None and record.state not in (State.PLANNED, State.FAILED):
-            yield request
+def _must_have_its_journal(folder: BatchFolder) -> None:
+    """A batch whose journal is gone would be paid for anew, from its first request."""
+    journal = folder.journal
+    gone = not journal.is_file() or journal.stat().st_size == 0
+    if gone and (folder.plan.is_file() or folder.index.is_file()):
+        raise StorageFailed(
+            f"{folder.root} holds a batch, but its journal {journal} is missing or empty, and without it everything "
+            "would be paid for again. Nothing was sent; put the journal back, or name another --out."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,17 +213,16 @@ class _Outcome:
     error: Exception | None = None  #: what the user must mend first
 
 
-async def _pass(batch: _Batch, observer: Observer, switch: StopSwitch) -> _Outcome:
+async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switch: StopSwitch) -> _Outcome:
     """Carry the plan as far as it goes."""
-    async with SQLiteJournal.open(batch.folder.journal, run_id=batch.run_id, clock=SystemClock().now) as journal:
-        settings = batch.settings
-        feed = PlanFeed(batch.plan, journal, retry=settings.retry, max_images=settings.max_images)
-        if await feed.is_empty():
-            return _Outcome(stopped=feed.stopped)
-        facts = {"version": version("batchgen"), **asdict(batch.facts)}
-        journal.begin_run(json.dumps(facts, ensure_ascii=False))
-        with contextlib.closing(_opened_log(batch)) as log:
-            return await _carry(batch, feed, journal, Observers(observer, log), switch)
+    feed = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
+    if await feed.is_empty():
+        return _Outcome()
+    # Key and address are the user's to mend; they are looked at before anything is noted.
+    HTTPImageAPI(batch.manifest.profile, key=find_key(batch.manifest.profile), base_url=batch.settings.base_url)
+    journal.begin_run(json.dumps({"version": version("batchgen"), **asdict(batch.facts)}, ensure_ascii=False))
+    with contextlib.closing(_opened_log(batch)) as log:
+        return await _carry(batch, feed, journal, Observers(observer, log), switch)
 
 
 async def _carry(
@@ -220,7 +242,7 @@ async def _carry(
                 asyncio.get_running_loop().call_later(batch.settings.max_runtime, runner.stop, reason)
             observer.begun(_progress(batch, limits))
             await runner.run(feed)
-    return _Outcome(stopped=runner.stop_reason or feed.stopped, error=runner.error)
+    return _Outcome(stopped=runner.stop_reason, error=runner.error)
 
 
 def _limits(batch: _Batch) -> RunLimits:
@@ -229,6 +251,7 @@ def _limits(batch: _Batch) -> RunLimits:
         concurrency=settings.concurrency or manifest.concurrency,
         rate=settings.rate or manifest.rate,
         in_doubt=settings.in_doubt or manifest.in_doubt,
+        max_images=settings.max_images,
         job_deadline=manifest.profile.job_deadline,
         max_wait=settings.max_wait,
         grace=settings.grace,
@@ -268,8 +291,9 @@ def _opened_log(batch: _Batch) -> RunLog:
 
 def _write_index(batch: _Batch) -> None:
     with JournalView(batch.folder.journal) as journal:
-        stamp = f"{batch.plan.head.fingerprint}:{journal.last_event()}"
-        if index.is_current(batch.folder.index, stamp):
+        head = batch.plan.head
+        stamp = f"{head.fingerprint}:{head.keys_sha256}:{journal.last_event()}"
+        if index.is_current(batch.folder.index, stamp) and batch.folder.card.is_file():
             return
         index.write(
             batch.folder.index,

@@ -26,14 +26,18 @@ def draw_grid(out: Path | str, picture: Path | str, *, columns: int = 4, at_most
         UsageError: no image is stored yet, or the ending is of no known format.
         StorageFailed: the batch cannot be read, or the picture not written.
     """
+    from PIL import Image
+
     from batchgen.review import contact_sheet
 
+    if Path(picture).suffix.lower() not in Image.registered_extensions():
+        raise UsageError(f"{picture} has no ending of a known picture format; write .png, .jpg or .webp.")
+    if not BatchFolder(Path(out)).index.is_file():
+        raise UsageError(f"{out} holds no index yet. Name a batch folder, or run its manifest first.")
     sheet = contact_sheet.draw(BatchFolder(Path(out)).index, columns=columns, at_most=at_most, cell=cell)
     try:
         sheet.save(picture)
-    except ValueError as error:
-        raise UsageError(f"{picture} has no ending of a known picture format; write .png, .jpg or .webp.") from error
-    except OSError as error:
+    except (ValueError, OSError) as error:
         raise StorageFailed(f"The picture {picture} cannot be written: {error}.") from error
 
 

@@ -45,16 +45,21 @@ def status(out: Path | str) -> BatchStatus:
     """Where the batch in a folder stands.
 
     Raises:
-        StorageFailed: the folder holds no batch, or it cannot be read.
+        UsageError: the folder holds no batch.
+        StorageFailed: it cannot be read.
     """
     folder = BatchFolder(Path(out))
     with JournalView(folder.journal) as journal:
         plan = PlanFile(folder.plan)
         tallies = journal.tallies()
-        doubtful = journal.in_state(State.IN_DOUBT, at_most=_SHOWN)
+        doubtful = dict(journal.in_state(State.IN_DOUBT, at_most=_SHOWN))
+        running = is_held(folder.root)
+        if not running:  # what a run was about to hear when it ended is in doubt, too
+            doubtful |= journal.in_state(State.SUBMITTING, at_most=_SHOWN - len(doubtful))
         runs = len(journal.runs())
-    running = is_held(folder.root)
     requests = {state: tally.requests for state, tally in tallies.items()}
+    if not running:
+        requests[State.IN_DOUBT] = requests.get(State.IN_DOUBT, 0) + requests.pop(State.SUBMITTING, 0)
     unreached = plan.head.requests - sum(requests.values())
     requests[State.PLANNED] = requests.get(State.PLANNED, 0) + max(0, unreached)
     wanted_doubts = [request for request in plan if request.key in doubtful] if doubtful else []

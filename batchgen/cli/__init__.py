@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from batchgen.cli.flags import Duration, Rate, Retry, planning, shared
-from batchgen.errors import BatchgenError
+from batchgen.cli.flags import duration, planning, rate, retry, shared
+from batchgen.cli.speech import say
+from batchgen.errors import BatchgenError, ManifestError
 
 if TYPE_CHECKING:
     from batchgen.app.settings import Settings
@@ -58,21 +59,28 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
 @click.option(
     "--concurrency", type=click.IntRange(min=1), envvar="BATCHGEN_CONCURRENCY", help="Jobs in flight at most."
 )
-@click.option("--rate", type=Rate(), envvar="BATCHGEN_RATE", help="Submissions: 5/s, 300/min.")
+@click.option("--rate", type=rate, metavar="RATE", envvar="BATCHGEN_RATE", help="Submissions: 5/s, 300/min.")
 @click.option(
     "--in-doubt",
     type=click.Choice(["hold", "retry", "fail"]),
     envvar="BATCHGEN_IN_DOUBT",
     help="What to do when the answer to a submission was lost: leave it, pay again, or give it up.",
 )
-@click.option("--retry", type=Retry(), default=frozenset(), help="Try failed requests again.")
-@click.option("--max-runtime", type=Duration(), envvar="BATCHGEN_MAX_RUNTIME", help="Stop submitting after that long.")
+@click.option("--retry", type=retry, metavar="failed[:KIND]", help="Try failed requests again.")
+@click.option(
+    "--max-runtime",
+    type=duration,
+    metavar="DURATION",
+    envvar="BATCHGEN_MAX_RUNTIME",
+    help="Stop submitting after that long.",
+)
 @click.option(
     "--max-images", type=click.IntRange(min=0), envvar="BATCHGEN_MAX_IMAGES", help="Request no more in this run."
 )
 @click.option(
     "--max-wait",
-    type=Duration(),
+    type=duration,
+    metavar="DURATION",
     default="15m",
     show_default=True,
     envvar="BATCHGEN_MAX_WAIT",
@@ -80,7 +88,8 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
 )
 @click.option(
     "--grace",
-    type=Duration(),
+    type=duration,
+    metavar="DURATION",
     default="30s",
     show_default=True,
     envvar="BATCHGEN_GRACE",
@@ -152,33 +161,41 @@ def schema(as_json: bool, quiet: bool, verbose: int) -> None:
     """Print the JSON Schema of manifests, for editors that complete and check."""
     from batchgen.manifest import json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    say(json.dumps(json_schema(), indent=2))
 
 
 def main() -> NoReturn:
     """The program: every way out has its exit code, and a user never sees a traceback of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a prompt may hold what the terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.Abort:
-        sys.exit(130)
+        return done.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except BatchgenError as error:
-        print(f"batchgen: {error}" if "\n" not in str(error) else str(error), file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output is gone, as with `| head`; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        _say_error(error)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
     except Exception as bug:  # noqa: BLE001  # the last resort: a bug is reported, not thrown at the user
         _report(bug)
-        sys.exit(1)
-    sys.exit(0)
+        return 1
+    return 0
+
+
+def _say_error(error: BatchgenError) -> None:
+    if "--json" in sys.argv:
+        say({"error": str(error), "exit_code": error.exit_code})
+    text = str(error)
+    print(text if "\n" in text or isinstance(error, ManifestError) else f"batchgen: {text}", file=sys.stderr)
 
 
 def _report(bug: Exception) -> None:
@@ -199,6 +216,7 @@ def _settings(wanted: dict[str, Any]) -> Settings:
     from batchgen.model import InDoubt
 
     wanted["params"] = dict(wanted["params"])
+    wanted["retry"] = wanted.get("retry") or frozenset()
     if wanted.get("in_doubt") is not None:
         wanted["in_doubt"] = InDoubt(wanted["in_doubt"])
     return Settings(**wanted)
@@ -206,9 +224,9 @@ def _settings(wanted: dict[str, Any]) -> Settings:
 
 def _print(as_json: dict[str, Any] | None, text: str, *, quiet: bool) -> None:
     if as_json is not None:
-        print(json.dumps(as_json, ensure_ascii=False), flush=True)
+        say(as_json)
     elif not quiet:
-        print(text, flush=True)
+        say(text)
 
 
 __all__ = ["cli", "main"]

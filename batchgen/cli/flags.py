@@ -15,63 +15,39 @@ F = TypeVar("F", bound=Callable[..., Any])
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class Duration(click.ParamType[float]):
+def duration(text: str | float) -> float:
     """`90`, `90s`, `10m`, `2h`, `1d` -> seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, (int, float)):
-            return float(value)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())
-        if match is None:
-            self.fail(f"{value!r} is not a duration; write 90, 90s, 10m, 2h or 1d", param, ctx)
-        return float(match[1]) * _UNIT_SECONDS[match[2] or "s"]
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(text).strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a duration; write 90, 90s, 10m, 2h or 1d")
+    return float(match[1]) * _UNIT_SECONDS[match[2] or "s"]
 
 
-class Rate(click.ParamType[float]):
+def rate(text: str) -> float:
     """`5/s`, `300/min`, `10/h` -> submissions a second."""
+    from batchgen.manifest import parse_rate
 
-    name = "rate"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from batchgen.manifest import parse_rate
-
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_rate(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    try:
+        return parse_rate(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
-class Assignment(click.ParamType[tuple[str, str]]):
-    """`name=value`."""
-
-    name = "k=v"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        name, equals, text = value.partition("=")
-        if not equals or not name.strip():
-            self.fail(f"{value!r} is not of the form name=value", param, ctx)
-        return name.strip(), text
+def assignment(text: str) -> tuple[str, str]:
+    """`name=value` -> both."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise click.BadParameter(f"{text!r} is not of the form name=value")
+    return name.strip(), value
 
 
-class Retry(click.ParamType[frozenset[FailureKind]]):
+def retry(text: str) -> frozenset[FailureKind]:
     """`failed` or `failed:KIND` -> kinds of failure."""
-
-    name = "failed[:kind]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[FailureKind]:
-        if isinstance(value, frozenset):
-            return value
-        what, colon, kind = value.partition(":")
-        known = {known.value for known in FailureKind}
-        if what != "failed" or (colon and kind not in known):
-            self.fail(f"{value!r}: write failed, or failed:KIND with one of {', '.join(sorted(known))}", param, ctx)
-        return frozenset({FailureKind(kind)}) if colon else frozenset(FailureKind)
+    what, colon, kind = text.partition(":")
+    known = {known.value for known in FailureKind}
+    if what != "failed" or (colon and kind not in known):
+        raise click.BadParameter(f"{text!r}: write failed, or failed:KIND with one of {', '.join(sorted(known))}")
+    return frozenset({FailureKind(kind)}) if colon else frozenset(FailureKind)
 
 
 def shared(command: F) -> F:
@@ -91,7 +67,14 @@ def planning(command: F) -> F:
     options = (
         click.option("-o", "--out", envvar="BATCHGEN_OUT", help="The batch folder. [default: outputs/{batch_id}]"),
         click.option("--profile", envvar="BATCHGEN_PROFILE", help="Which API; goes before the manifest's."),
-        click.option("--param", "params", type=Assignment(), multiple=True, help="Set a parameter of every request."),
+        click.option(
+            "--param",
+            "params",
+            type=assignment,
+            metavar="NAME=VALUE",
+            multiple=True,
+            help="Set a parameter of every request.",
+        ),
         click.option("--batch-id", envvar="BATCHGEN_BATCH_ID", help="Tag of the batch."),
         click.option("--file-prefix", envvar="BATCHGEN_FILE_PREFIX", help="Start of every file name."),
         click.option(

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
+import contextlib
+import re
 import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from batchgen.app.result import RunResult
-from batchgen.app.running import StopSwitch, run_async
+from batchgen.app.running import Stopped, StopSwitch, run_async
 from batchgen.app.settings import Settings
 from batchgen.cli import words
 from batchgen.cli.progress import ProgressView
+from batchgen.cli.speech import say
 
-_SIGNAL_EXITS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+#: A terminal that is closed (SIGHUP) ends a run as SIGTERM does; Windows has no such signal.
+_SIGNAL_EXITS = {
+    getattr(signal, name): code
+    for name, code in (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143))
+    if hasattr(signal, name)
+}
+#: Flags that were meant for one time, and how many words follow them.
+_ONCE = {"--max-images": 1, "--max-runtime": 1, "--retry": 1, "--in-doubt": 1, "--json": 0, "-q": 0, "--quiet": 0}
 
 
 def run_to_exit_code(
@@ -29,13 +39,19 @@ def run_to_exit_code(
     caught: list[signal.Signals] = []
     try:
         result = asyncio.run(_run(manifest, out, settings, view, caught))
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return _SIGNAL_EXITS[caught[0]]
     finally:
-        view.close()
+        with contextlib.suppress(OSError):
+            view.close()
     code = _SIGNAL_EXITS[caught[0]] if caught else result.exit_code
     if as_json:
-        print(json.dumps(words.result_json(result) | {"exit_code": code}, ensure_ascii=False))
-    elif not quiet or code:
-        print(words.result_text(result, again=_command_line()), file=sys.stderr if quiet else sys.stdout)
+        say(words.result_json(result) | {"exit_code": code})
+    elif not quiet:
+        say(words.result_text(result, again=command_line(sys.argv)))
+    elif code:
+        print(words.result_text(result, again=command_line(sys.argv)), file=sys.stderr)
     return code
 
 
@@ -49,12 +65,23 @@ async def _run(
         caught.append(number)
         switch.stop(number.name)
 
-    for number in _SIGNAL_EXITS:
-        loop.add_signal_handler(number, stop, number)
+    with contextlib.suppress(NotImplementedError):  # Windows
+        for number in _SIGNAL_EXITS:
+            loop.add_signal_handler(number, stop, number)
     return await run_async(manifest, out=out, settings=settings, observer=view, switch=switch)
 
 
-def _command_line() -> list[str]:
-    """The command as the user typed it, without the choices that were for this time only."""
-    program = os.path.basename(sys.argv[0])  # noqa: PTH119
-    return [program if program != "__main__.py" else "batchgen", *sys.argv[1:]]
+def command_line(typed: Sequence[str]) -> list[str]:
+    """The command to go on with: as the user typed it, without the flags that were meant for one time."""
+    program = Path(typed[0]).name
+    words_kept = [program if program != "__main__.py" else "batchgen"]
+    skip = 0
+    for word in typed[1:]:
+        flag, equals, _ = word.partition("=")
+        if skip:
+            skip -= 1
+        elif flag in _ONCE:
+            skip = 0 if equals else _ONCE[flag]
+        else:
+            words_kept.append(re.sub(r"//[^/@]*@", "//", word))  # a password is not for the screen
+    return words_kept

@@ -1,0 +1,150 @@
+"""The database under the journal: its schema, how it is opened, and what its errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from batchgen.errors import StorageFailed, UsageError
+from batchgen.lifecycle import Event, Record, State
+from batchgen.model import RequestKey
+
+#: "bgen": says what kind of file it is, to `file` and to us.
+_APPLICATION_ID = 0x6267656E
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY,
+    started_at REAL NOT NULL,           -- seconds since the epoch, UTC
+    facts TEXT NOT NULL                 -- JSON: what was run, with what
+) STRICT;
+CREATE TABLE events (                   -- append-only: rows are never changed or removed
+    seq INTEGER PRIMARY KEY,
+    request_key TEXT NOT NULL,
+    at REAL NOT NULL,                   -- seconds since the epoch, UTC
+    run_id TEXT NOT NULL,
+    event TEXT NOT NULL                 -- JSON, its `kind` says which
+) STRICT;
+CREATE TABLE records (                  -- what the events of each request add up to
+    request_key TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    images INTEGER NOT NULL,            -- stored
+    attempts INTEGER NOT NULL,
+    record TEXT NOT NULL                -- JSON
+) STRICT, WITHOUT ROWID;
+CREATE INDEX records_by_state ON records (state, images, attempts);
+"""
+#: Bytes kept free for the answers of some hundred submissions.
+_BALLAST = 2 * 2**20
+#: Keys in one query; SQLite's own limit is far above.
+_KEYS_AT_ONCE = 500
+
+event_json: TypeAdapter[Event] = TypeAdapter(Event)
+record_json: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The journal at *path*, made if it is not there."""
+    with translated(path):
+        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            version = _known_version(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            if version == 0:
+                _create(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """The journal at *path*, read only."""
+    if not path.is_file():
+        raise UsageError(f"{path.parent.parent} holds no batch: {path.name} is missing. Name a batch folder.")
+    with translated(path):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+        try:
+            if _known_version(connection, path) == 0:
+                raise StorageFailed(f"{path} is empty: no run has begun in this folder yet.")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def fill(ballast: Path) -> None:
+    """Take the space now, while nothing has been paid for that would need it."""
+    try:
+        if not ballast.exists() or ballast.stat().st_size < _BALLAST:
+            ballast.write_bytes(bytes(_BALLAST))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            ballast.unlink(missing_ok=True)
+        raise StorageFailed(
+            f"The disk of {ballast.parent} has no room to begin: {error.strerror or error}. "
+            "Nothing was sent; make room, then run the same command again."
+        ) from error
+
+
+def _known_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The journal's version; 0 if it is yet to be made."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    if tables and connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        raise StorageFailed(f"{path} is not a journal of batchgen. Put the journal back, or name another --out.")
+    if version > _VERSION:
+        raise StorageFailed(
+            f"{path} was written by a newer batchgen (journal version {version}, this one knows {_VERSION}). "
+            "Nothing was changed; upgrade batchgen and run the same command again."
+        )
+    return version
+
+
+def is_full(answer: Record | Exception) -> bool:
+    """Whether something could not be written because the disk took no more."""
+    cause = answer.__cause__ if isinstance(answer, StorageFailed) else None
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    # One transaction: a crash leaves either no journal or a whole one.
+    connection.executescript(
+        f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION}; COMMIT;"
+    )
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Let what SQLite says, or a record that is no JSON, be a StorageFailed."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise StorageFailed(
+            f"The journal {path} cannot be used: {error}. Nothing that it holds is lost; "
+            "see that the disk has room and the file is whole, then run the same command again."
+        ) from error
+
+
+def records_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, Record]:
+    """The records of those keys that have any events."""
+    found: dict[RequestKey, Record] = {}
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        marks = ",".join("?" * len(some))
+        sql = f"SELECT request_key, record FROM records WHERE request_key IN ({marks})"
+        found.update((RequestKey(key), record_json.validate_json(text)) for key, text in connection.execute(sql, some))
+    return found
+
+
+def keys_in(connection: sqlite3.Connection, states: frozenset[State]) -> list[RequestKey]:
+    """The keys of the requests in any of those states."""
+    marks = ",".join("?" * len(states))
+    sql = f"SELECT request_key FROM records WHERE state IN ({marks})"
+    return [RequestKey(key) for (key,) in connection.execute(sql, sorted(states))]

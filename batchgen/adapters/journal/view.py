@@ -1,0 +1,75 @@
+"""A journal seen from outside, while a run may be writing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from batchgen.adapters.journal.database import connect_to_look, keys_in, record_json, records_of, translated
+from batchgen.lifecycle import Record, State
+from batchgen.model import RequestKey, RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many requests are in a state, and what they amount to."""
+
+    requests: int
+    images: int  #: stored
+    attempts: int  #: POSTs that reached the API, or may have
+
+
+class JournalView:
+    """A journal read from outside, while a run may be writing it. Nothing is changed.
+
+    Raises:
+        UsageError: there is none.
+        StorageFailed: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect_to_look(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def records(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, Record]:
+        """The records of those keys that have any events."""
+        with translated(self._path):
+            return records_of(self._connection, keys)
+
+    def tallies(self) -> Mapping[State, Tally]:
+        """For each state that occurs, how many requests are in it."""
+        sql = "SELECT state, count(*), sum(images), sum(attempts) FROM records GROUP BY state"
+        with translated(self._path):
+            rows = self._connection.execute(sql).fetchall()
+        return {State(state): Tally(requests=n, images=images, attempts=tries) for state, n, images, tries in rows}
+
+    def in_state(self, state: State, *, at_most: int) -> Mapping[RequestKey, Record]:
+        """The first few requests in a state, by key."""
+        sql = "SELECT request_key, record FROM records WHERE state = ? LIMIT ?"
+        with translated(self._path):
+            rows = self._connection.execute(sql, (state, at_most)).fetchall()
+        return {RequestKey(key): record_json.validate_json(record) for key, record in rows}
+
+    def keys(self, states: frozenset[State]) -> Sequence[RequestKey]:
+        """The keys of the requests in any of those states."""
+        with translated(self._path):
+            return keys_in(self._connection, states)
+
+    def runs(self) -> Sequence[tuple[RunId, float]]:
+        """Every run that began, oldest first, with its time in seconds since the epoch."""
+        with translated(self._path):
+            rows = self._connection.execute("SELECT run_id, started_at FROM runs ORDER BY started_at, rowid").fetchall()
+        return [(RunId(run_id), at) for run_id, at in rows]
+
+    def last_event(self) -> int:
+        """The number of the newest event; 0 if there is none. Equal numbers mean an unchanged batch."""
+        with translated(self._path):
+            return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])

@@ -1,0 +1,224 @@
+"""The journal in SQLite: append-only events, and for each request the record that they add up to.
+
+One thread writes. Events that arrive while a transaction is being made durable share the next one, so that a
+thousand requests in flight cost a handful of fsyncs. WAL mode, `synchronous=FULL`: what `record` has returned
+survives a power cut. Only this module knows SQL.
+
+Beside the journal lies a ballast: when the disk is full it is let go, so that the answers to submissions that are
+on their way still find room, and from then on no new submission is taken down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from batchgen.adapters.journal.database import (
+    connect,
+    event_json,
+    fill,
+    is_full,
+    keys_in,
+    record_json,
+    records_of,
+    translated,
+)
+from batchgen.errors import StorageFailed
+from batchgen.lifecycle import OPEN, Event, IllegalStep, Record, State, SubmitStarted, advance
+from batchgen.model import RequestKey, RunId
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    key: RequestKey
+    event: Event
+    written: asyncio.Future[Record]
+
+
+class SQLiteJournal:
+    """A batch's journal, opened for one run. Use `SQLiteJournal.open`; `close` when done, or `async with`.
+
+    Args:
+        path: the journal file; made if it is not there.
+        run_id: the run that records.
+        clock: seconds since the epoch, UTC.
+    """
+
+    def __init__(self, path: Path, *, run_id: RunId, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._run_id = run_id
+        self._clock = clock
+        self._open: dict[RequestKey, Record] = {}  #: what is in flight; the writer's own
+        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._reader = connect(path)
+        self._connection = connect(path)
+        self._ballast = path.with_name("ballast")
+        self._full: StorageFailed | None = None  #: what the disk said when the ballast was let go
+        fill(self._ballast)
+        self._reading = threading.Lock()
+        self._writer = threading.Thread(target=self._write_all, name="journal", daemon=True)
+        self._writer.start()
+
+    @classmethod
+    def open(cls, path: Path, *, run_id: RunId, clock: Callable[[], float]) -> Self:
+        """The journal at *path*.
+
+        Raises:
+            StorageFailed: not a journal, of a newer version, or not writable.
+        """
+        return cls(path, run_id=run_id, clock=clock)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        self._entries.put(None)
+        self._writer.join()
+        self._reader.close()
+        self._ballast.unlink(missing_ok=True)
+
+    async def record(self, key: RequestKey, event: Event) -> Record:
+        """Add the event; returns once it would survive a power cut. See `ports.Journal`."""
+        written: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+        self._entries.put(_Entry(key, event, written))
+        return await written
+
+    def records(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, Record]:
+        """The records of those keys that have any events."""
+        with self._reading, translated(self._path):
+            return records_of(self._reader, keys)
+
+    def unfinished(self) -> Sequence[RequestKey]:
+        """The keys of requests at which the API may hold something paid for."""
+        with self._reading, translated(self._path):
+            return keys_in(self._reader, OPEN)
+
+    def trace(self, told: Callable[[str], None]) -> None:
+        """Have each SQL statement of the writer told, in its thread; for tests and diagnosis."""
+        self._connection.set_trace_callback(told)
+
+    def begin_run(self, facts: str) -> None:
+        """Note that this run has begun.
+
+        Args:
+            facts: a JSON object.
+        """
+        with self._reading, translated(self._path), self._reader:
+            row = (self._run_id, self._clock(), facts)
+            self._reader.execute("INSERT INTO runs (run_id, started_at, facts) VALUES (?, ?, ?)", row)
+
+    def _write_all(self) -> None:
+        with contextlib.closing(self._connection) as connection:
+            while (first := self._entries.get()) is not None:
+                batch, more = self._gather(first)
+                self._write(connection, batch)
+                if not more:
+                    return
+
+    def _gather(self, first: _Entry) -> tuple[list[_Entry], bool]:
+        """All entries that wait by now, and whether more may come."""
+        batch = [first]
+        while True:
+            try:
+                entry = self._entries.get_nowait()
+            except queue.Empty:
+                return batch, True
+            if entry is None:
+                return batch, False
+            batch.append(entry)
+
+    def _write(self, connection: sqlite3.Connection, batch: list[_Entry]) -> None:
+        """One transaction; each entry learns what became of it, and memory changes only if the disk did."""
+        answers, staged = self._try_to_write(connection, batch)
+        if staged is None and is_full(answers[0][1]) and self._let_ballast_go():
+            answers, staged = self._try_to_write(connection, batch)
+        self._remember(staged or {})
+        for entry, answer in answers:
+            _tell(entry.written, answer)
+
+    def _try_to_write(
+        self, connection: sqlite3.Connection, batch: list[_Entry]
+    ) -> tuple[list[tuple[_Entry, Record | Exception]], dict[RequestKey, Record] | None]:
+        """What to tell each entry, and the records that are on disk now; None if the disk took nothing."""
+        answers: list[tuple[_Entry, Record | Exception]] = []
+        staged: dict[RequestKey, Record] = {}
+        try:
+            with translated(self._path), connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for entry in batch:
+                    if self._full is not None and isinstance(entry.event, SubmitStarted):
+                        answers.append((entry, self._full))
+                        continue
+                    try:
+                        after = self._append(connection, entry, staged)
+                    except (IllegalStep, StorageFailed) as refused:
+                        answers.append((entry, refused))
+                    else:
+                        answers.append((entry, after))
+        except Exception as failed:  # noqa: BLE001  # this thread must live: others wait for its answers
+            return [(entry, failed) for entry in batch], None
+        return answers, staged
+
+    def _let_ballast_go(self) -> bool:
+        """Make room on a full disk; False if that was done already."""
+        if self._full is not None:
+            return False
+        self._full = StorageFailed(
+            f"The disk of {self._path.parent.parent} is full. Nothing more is submitted and nothing is lost; "
+            "make room, then run the same command again."
+        )
+        self._ballast.unlink(missing_ok=True)
+        return True
+
+    def _append(self, connection: sqlite3.Connection, entry: _Entry, staged: dict[RequestKey, Record]) -> Record:
+        before = staged.get(entry.key) or self._open.get(entry.key)
+        if before is None:
+            with translated(self._path):  # a damaged record is this entry's own trouble
+                before = records_of(connection, [entry.key]).get(entry.key, Record())
+        at = self._clock()
+        after = advance(before, entry.event, at=at, run_id=self._run_id)
+        connection.execute(
+            "INSERT INTO events (request_key, at, run_id, event) VALUES (?, ?, ?, ?)",
+            (entry.key, at, self._run_id, event_json.dump_json(entry.event).decode()),
+        )
+        connection.execute(
+            "INSERT INTO records (request_key, state, images, attempts, record) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (request_key) DO UPDATE SET state = excluded.state, images = excluded.images,"
+            " attempts = excluded.attempts, record = excluded.record",
+            (entry.key, after.state, len(after.images), after.attempts, record_json.dump_json(after).decode()),
+        )
+        staged[entry.key] = after
+        return after
+
+    def _remember(self, staged: Mapping[RequestKey, Record]) -> None:
+        for key, record in staged.items():
+            if record.state in OPEN or record.state is State.PLANNED:
+                self._open[key] = record
+            else:
+                self._open.pop(key, None)
+
+
+def _tell(written: asyncio.Future[Record], answer: Record | Exception) -> None:
+    """Answer a waiting coroutine from the writer's thread; one that no longer waits is left alone."""
+
+    def tell() -> None:
+        if written.done():
+            return
+        if isinstance(answer, Exception):
+            written.set_exception(answer)
+        else:
+            written.set_result(answer)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        written.get_loop().call_soon_threadsafe(tell)

@@ -1,0 +1,16 @@
+"""Saying something on standard output, whoever may have stopped listening."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def say(what: str | dict[str, Any]) -> None:
+    """Print a text, or an object as one line of JSON. A reader that is gone changes no exit code."""
+    try:
+        print(what if isinstance(what, str) else json.dumps(what), flush=True)
+    except OSError:  # `| head`, a full disk: nothing more can be said there, not even at the interpreter's end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
