@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,16 @@ def counts(path: Path) -> dict[Status, int]:
     for row in read(path, ["status"]):
         found[Status(row["status"])] += 1
     return found
+
+
+def failed_requests(path: Path) -> int:
+    """Requests of which no sample was stored although the API was asked: those that can be tried again.
+
+    Raises:
+        StorageFailed: not there or not readable.
+    """
+    samples = groupby(read(path, ["request_key", "status"]), key=lambda row: row["request_key"])
+    return sum(all(row["status"] == Status.FAILED for row in rows) for _, rows in samples)
 
 
 def read_facts(path: Path) -> tuple[BatchFacts, tuple[str, ...]]:

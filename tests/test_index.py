@@ -113,6 +113,7 @@ def test_each_sample_has_its_row_whatever_became_of_it(tmp_path: Path) -> None:
     assert (rows[1]["file_name"], rows[1]["cost"], rows[1]["error_class"]) == (None, None, "result_lost")
     assert rows[0]["submitted_at"].isoformat() == "1970-01-01T00:01:40+00:00"
     assert [row["http_status"] for row in rows[:3]] == [None, 410, 410]
+    assert index.failed_requests(tmp_path / "metadata.parquet") == 1
     assert index.counts(tmp_path / "metadata.parquet") == {
         Status.STORED: 1, Status.FAILED: 3, Status.IN_DOUBT: 2, Status.PENDING: 4,
     }  # fmt: skip

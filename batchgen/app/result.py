@@ -23,6 +23,7 @@ class RunResult:
     batch_id: str
     run_id: RunId
     samples: Mapping[Status, int]  #: images wanted, by what became of them
+    failed_requests: int  #: requests of which no image was stored; `retry` tries them again
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
     @classmethod
@@ -34,7 +35,14 @@ class RunResult:
         """
         path = BatchFolder(out).index
         facts, _ = index.read_facts(path)
-        return cls(out=out, batch_id=facts.batch_id, run_id=run_id, samples=index.counts(path), stopped=stopped)
+        return cls(
+            out=out,
+            batch_id=facts.batch_id,
+            run_id=run_id,
+            samples=index.counts(path),
+            failed_requests=index.failed_requests(path),
+            stopped=stopped,
+        )
 
     @property
     def exit_code(self) -> int:

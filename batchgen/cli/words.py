@@ -100,8 +100,8 @@ def _next_step(result: RunResult, again: str) -> str:
         return f"Next: go on with `{again}`"
     if counts[Status.IN_DOUBT]:
         return f"Next: `{again} --in-doubt retry` submits them again, `--in-doubt fail` gives them up"
-    if counts[Status.FAILED]:
-        return f"Next: `{again} --retry failed` tries the failed ones again"
+    if result.failed_requests:
+        return f"Next: `{again} --retry failed` tries {_plural(result.failed_requests, 'failed request')} again"
     return f"Next: look at {result.out}/images, or load it with pandas.read_parquet('{result.out}/metadata.parquet')"
 
 
