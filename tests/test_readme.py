@@ -66,6 +66,7 @@ def test_each_manifest_in_the_documents_is_planned(tmp_path: Path) -> None:
     ]
     assert blocks
     for block in blocks:
+        (tmp_path / "styles.txt").write_text("oil\nink\n")
         path = tmp_path / "block.yaml"
         path.write_text(block)
         assert list(read_manifest(path, find_profile=find_profile).rows())

@@ -49,6 +49,7 @@ def fingerprint(manifest: Manifest, settings: Settings) -> str:
     """Equal for equal plans made by the same version: manifest, overrides and limit. 64 hex digits."""
     made_from = {
         "manifest": manifest.sha256,
+        "includes": dict(sorted(manifest.includes.items())),
         "profile": manifest.profile.model_dump(mode="json"),
         "batch_id": manifest.batch_id,
         "params": dict(settings.params),

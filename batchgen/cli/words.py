@@ -33,6 +33,7 @@ def preview_text(preview: Preview) -> str:
         f"  cost        {_money(summary.cost)}",
         f"  at once     {_plural(manifest.concurrency, 'job')}",
     ]
+    lines += [f"  warning     {warning}" for warning in manifest.warnings]
     if summary.duplicates:
         lines.append(f"  duplicates  {_plural(summary.duplicates, 'row')} ask for what another asks for; left out")
     lines.append("First requests, as they will be sent:" if summary.first else "Nothing to send.")
@@ -57,6 +58,7 @@ def preview_json(preview: Preview) -> dict[str, Any]:
         "images": summary.samples,
         "prompts": summary.prompts,
         "duplicates": summary.duplicates,
+        "warnings": list(manifest.warnings),
         "cost": summary.cost,
         "first": [_request_json(request) for request in summary.first],
     }

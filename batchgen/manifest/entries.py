@@ -52,6 +52,10 @@ class Entries:
             for position, entry in enumerate(prompts)
         ]
 
+    def line(self, location: Location) -> int:
+        """Where that begins, 1-based."""
+        return line_of(self._root, location)
+
     def refuse(self, location: Location, refusal: Refused) -> None:
         """Note what was refused there."""
         self._problems.refuse(line_of(self._root, location), refusal)

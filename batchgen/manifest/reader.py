@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
+from typing import TypeVar
 
 from batchgen.errors import UsageError
 from batchgen.manifest import document, table
 from batchgen.manifest.columns import Columns, RowMaker, columns_of
-from batchgen.manifest.entries import Entries
-from batchgen.manifest.names import safe_name
+from batchgen.manifest.document import Location
+from batchgen.manifest.entries import Entries, Given
+from batchgen.manifest.expansion import Entry, Expansion
+from batchgen.manifest.names import did_you_mean, safe_name
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.schema import ManifestDocument, PromptEntry, check_document
 from batchgen.manifest.source import DOCUMENTS, Source, find
-from batchgen.model import InDoubt, LabelValue, ParamValue, Row
+from batchgen.manifest.sweep import BUILT_IN, Sweep, SweepReader, unused
+from batchgen.manifest.template import Template, parse
+from batchgen.model import InDoubt, ParamValue, Row
 from batchgen.profile import Profile
 
+V = TypeVar("V")
 FindProfile = Callable[[str], Profile]
 _DEFAULT_PROFILE = "sd3"
+#: Names of environment variables that may hold a secret.
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
 #: Stands for the file in problems of what was said over the manifest.
 _OVERRIDE = "override"
 
@@ -34,6 +45,7 @@ class Overrides:
     params: Mapping[str, str | ParamValue] = field(default_factory=dict)  #: text is parsed, other values are checked
     batch_id: str | None = None
     file_prefix: str | None = None
+    moment: datetime | None = None  #: what {date} and {datetime} say; None: now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +63,8 @@ class Manifest:
     price_per_image: float | None  #: in the account's currency; the manifest's, else the profile's; None: unknown
     repeat: int  #: submissions of each row; at least 1
     read_rows: Callable[[], Iterator[Row]] = field(repr=False, compare=False)
+    includes: Mapping[str, str] = field(default_factory=dict)  #: files that it reads, and the SHA-256 of each
+    warnings: tuple[str, ...] = ()  #: what is allowed, and most likely not meant
 
     def rows(self) -> Iterator[Row]:
         """The rows in the order of the file, read anew by each call; memory does not grow with a table.
@@ -106,20 +120,85 @@ class _Reading:
         if not isinstance(checked, ManifestDocument):
             entries.complain(checked)
         common, own = entries.common(top), entries.own(top)
+        reader = SweepReader(root, self._problems, parameters, self._source.path.parent)
+        sweep = reader.read(top)
         fixed = self._fixed(parameters)
         self._problems.raise_any()
         if not isinstance(checked, ManifestDocument) or parameters is None:
             raise self._problems.error()
-        rows: list[Row] = []
-        for index, (prompt, given) in enumerate(zip(checked.prompts, own, strict=True)):
-            try:
-                params = parameters.complete({**parameters.defaults, **common.params, **given.params, **fixed})
-            except Refused as refusal:
-                entries.refuse(("prompts", index), refusal)
-                continue
-            rows.append(self._row(index, prompt, params, {**common.labels, **given.labels}, checked))
+        made = [self._entry(*one, entries, common, checked) for one in zip(count(), checked.prompts, own, strict=False)]
+        unused_names = self._check_names(made, sweep, parameters)
         self._problems.raise_any()
-        return self._manifest(checked, parameters.profile, lambda: iter(rows))
+        expansion = Expansion(
+            entries=[entry for entry in made if entry is not None],
+            sweep=sweep,
+            parameters=parameters,
+            overrides=fixed,
+            words={**self._environment(), **self._words()},
+            fallback_prefix=self._batch_id(checked.batch_id),
+            problems=partial(Problems, self._source.named),
+        )
+        manifest = self._manifest(checked, parameters.profile, expansion.rows)
+        warnings = [f"the variable {name} is not used in any text." for name in unused_names]
+        return replace(manifest, includes=reader.files, warnings=tuple(warnings))
+
+    def _entry(
+        self,
+        index: int,
+        prompt: str | PromptEntry,
+        given: Given,
+        entries: Entries,
+        common: Given,
+        checked: ManifestDocument,
+    ) -> Entry | None:
+        """One prompt with all that holds for it; None, with problems, if a text of it is no template."""
+        location: Location = ("prompts", index)
+        text, own = (prompt, None) if isinstance(prompt, str) else (prompt.prompt, prompt.file_prefix)
+        prefix = self._overrides.file_prefix or own or checked.file_prefix or self._batch_id(checked.batch_id)
+        try:
+            return Entry(
+                index=index,
+                line=entries.line(location),
+                prompt=parse(text),
+                file_prefix=_without_choices("file_prefix", prefix),
+                params={name: _maybe(name, value) for name, value in {**common.params, **given.params}.items()},
+                labels={name: _maybe(name, value) for name, value in {**common.labels, **given.labels}.items()},
+            )
+        except Refused as refusal:
+            entries.refuse(location, refusal)
+            return None
+
+    def _check_names(self, made: Sequence[Entry | None], sweep: Sweep, parameters: Parameters) -> list[str]:
+        """Every name that a text has in braces is there, and every axis does something; gives unused variables."""
+        known = {*sweep.names, *BUILT_IN}
+        used: set[str] = set()
+        for entry in filter(None, made):
+            used.update(entry.names)
+            for name in sorted(entry.names - known):
+                if name in entry.file_prefix.names and name in self._environment():
+                    continue
+                hint = did_you_mean(name, known) or "Braces to be shown are doubled: {{ and }}."
+                if name.startswith("env."):
+                    hint = "Variables of the environment that are set and hold no secret may stand in tags."
+                self._problems.add(entry.line, f"{{{name}}}: there is no such variable or axis here.", hint)
+        variables, axes = unused(sweep, used, parameters)
+        for name in axes:
+            hint = did_you_mean(name, parameters.known) or f"Write {{{name}}} in a prompt, or remove the axis."
+            self._problems.add(None, f"{name}: this axis is no parameter of the API and no text uses it.", hint)
+        return variables
+
+    def _words(self) -> dict[str, str]:
+        """What every text may name, but for its row."""
+        moment = self._overrides.moment or datetime.now().astimezone()
+        return {
+            "date": f"{moment:%Y-%m-%d}",
+            "datetime": f"{moment:%Y%m%dT%H%M%S}",
+            "manifest": self._source.path.stem,
+        }
+
+    def _environment(self) -> dict[str, str]:
+        """What tags may name besides: a manifest from elsewhere must not send keys away in a tag."""
+        return {f"env.{name}": value for name, value in os.environ.items() if not _SECRET.search(name)}
 
     def table(self) -> Manifest:
         """From CSV or TSV: only the header is checked here."""
@@ -158,18 +237,6 @@ class _Reading:
         yield from maker.rows(records)
         problems.raise_any()
 
-    def _row(
-        self,
-        index: int,
-        prompt: str | PromptEntry,
-        params: Mapping[str, ParamValue],
-        labels: Mapping[str, LabelValue],
-        checked: ManifestDocument,
-    ) -> Row:
-        text, own = (prompt, None) if isinstance(prompt, str) else (prompt.prompt, prompt.file_prefix)
-        prefix = self._prefix(own or checked.file_prefix, checked.batch_id)
-        return Row(index=index, prompt=text, params=params, file_prefix=prefix, labels=labels)
-
     def _manifest(self, checked: ManifestDocument, profile: Profile, rows: Callable[[], Iterator[Row]]) -> Manifest:
         price = checked.price_per_image
         return Manifest(
@@ -188,7 +255,17 @@ class _Reading:
 
     def _batch_id(self, given: str | None) -> str:
         named = given if self._overrides.batch_id is None else self._overrides.batch_id
-        return safe_name(named or "", fallback=self._source.path.stem)
+        try:
+            text = _without_choices("batch_id", named or "").render({**self._environment(), **self._words()})
+        except Refused as refusal:
+            self._problems.refuse(None, refusal)
+        except KeyError as missing:
+            name = missing.args[0]
+            message = f"batch_id: there is no {{{name}}} for a whole batch."
+            self._problems.add(None, message, "Use {date}, {datetime}, {manifest} or {env.NAME}.")
+        else:
+            return safe_name(text, fallback=self._source.path.stem)
+        raise self._problems.error()
 
     def _prefix(self, given: str | None, batch_id: str | None) -> str:
         named = given if self._overrides.file_prefix is None else self._overrides.file_prefix
@@ -221,3 +298,24 @@ class _Reading:
             except Refused as refusal:
                 self._problems.add(None, refusal.message, refusal.hint, source=_OVERRIDE)
         return fixed
+
+
+def _maybe(name: str, value: V) -> V | Template:
+    """The value, or the template that it is if it is a text with braces in it."""
+    if isinstance(value, str) and ("{" in value or "}" in value):
+        return _without_choices(name, value)
+    return value
+
+
+def _without_choices(name: str, text: str) -> Template:
+    """
+    Raises:
+        Refused: not a template, or one with alternatives, which only a prompt may have.
+    """
+    try:
+        template = parse(text)
+    except Refused as refusal:
+        raise Refused(f"{name}: {refusal.message}", refusal.hint) from refusal
+    if template.size > 1:
+        raise Refused(f"{name}: alternatives stand in prompts only.", "Make them a variable, and name it in both.")
+    return template

@@ -122,6 +122,55 @@ class PromptEntry(_Part):
     """Tag of the request, and the start of its file names."""
 
 
+_VALUES: dict[str, Any] = {
+    "oneOf": [
+        {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+        {
+            "type": "object",
+            "properties": {name: {"type": "number"} for name in ("from", "to", "step", "count")},
+            "required": ["from"],
+            "additionalProperties": False,
+        },
+        {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]},
+    ]
+}
+Values = Annotated[Any, WithJsonSchema(_VALUES)]
+
+
+class Draw(_Part):
+    """A draw without replacement from all combinations."""
+
+    allowed = {"count": "a whole number of at least 1", "seed": "a whole number"}
+
+    count: Annotated[int, Field(ge=1, examples=[500])]
+    """How many combinations."""
+    seed: Annotated[int, Field(examples=[7])] = 0
+    """Another seed, other combinations."""
+
+
+class Axes(_Part):
+    """What is swept: parameters of the API, or names that a text takes in braces."""
+
+    allowed = {
+        "grid": "a mapping of axes, like {guidance_scale: [4, 7, 10]}",
+        "zip": "a list of groups of paired axes, like [{width: [1024, 768], height: [768, 1024]}]",
+        "exclude": "a list of combinations, like [{guidance_scale: 10, animal: fox}]",
+        "include": "a list of combinations, like [{guidance_scale: 20}]",
+        "sample": "a count and a seed, like {count: 500, seed: 7}",
+    }
+
+    grid: Annotated[dict[str, Values], Field(examples=[{"guidance_scale": [4, 7, 10]}])] = {}
+    """Each combination of their values."""
+    zip: Annotated[list[dict[str, Values]], Field(examples=[[{"width": [1024, 768], "height": [768, 1024]}]])] = []
+    """Groups of axes whose first values belong together, and so on."""
+    exclude: list[dict[str, Scalar]] = []
+    """Combinations to leave out: those that agree with all that one of these names."""
+    include: list[dict[str, Scalar]] = []
+    """Combinations of axes to add for each prompt."""
+    sample: Draw | None = None
+    """Draw so many of all combinations, instead of all."""
+
+
 class ManifestDocument(_Part):
     """A batch of images: prompts, how to make them, and how fast."""
 
@@ -132,6 +181,8 @@ class ManifestDocument(_Part):
         "profile": "the name of a profile, like sd3",
         "params": "a mapping of parameters, like {samples: 2}",
         "prompts": "a list of prompts",
+        "variables": "a mapping of names to values, like {animal: [fox, owl]}",
+        "axes": "a mapping with grid, zip, exclude, include or sample",
         "labels": "a mapping of labels, like {project: demo}",
         "repeat": "a whole number of at least 1",
         "concurrency": "a whole number of at least 1",
@@ -160,6 +211,10 @@ class ManifestDocument(_Part):
         Field(min_length=1, examples=[["A toucan at dawn", {"prompt": "A plain fox", "labels": {"class": "fox"}}]]),
     ]
     """What to make: texts, or mappings with parameters and labels of their own."""
+    variables: Annotated[dict[str, Values], Field(examples=[{"animal": ["fox", "owl"]}])] = {}
+    """What texts take in braces: `A {animal}` is made once for each value."""
+    axes: Axes | None = None
+    """What is swept. Each axis becomes a column `axis_…` of the index."""
     labels: Annotated[dict[str, Scalar], Field(examples=[{"project": "demo"}])] = {}
     """Columns of the index for all prompts."""
     repeat: Annotated[int, Field(ge=1)] = 1
@@ -213,6 +268,8 @@ def _complaints(errors: list[ErrorDetails]) -> list[Complaint]:
 
 
 def _part(location: Location) -> type[_Part]:
+    if location[:1] == ("axes",) and len(location) > 1:
+        return Draw if location[1] == "sample" and len(location) > 2 else Axes
     return PromptEntry if "<mapping>" in location else ManifestDocument
 
 
@@ -225,7 +282,11 @@ def _in_words(error: ErrorDetails) -> tuple[str, str | None]:
     if location[0] == "prompts" and len(location) == 2:
         hint = QUOTE if isinstance(value, int | float) else _EMPTY["prompt"] if value is None else None
         return f"a prompt must be text, or a mapping with the key prompt, not {shown(value)}.", hint
-    key = "prompt" if location[-1] == "<text>" else str(location[-1])
+    key = (
+        "prompt"
+        if location[-1] == "<text>"
+        else str(next(step for step in reversed(location) if isinstance(step, str)))
+    )
     if error["type"] == "missing":
         return f"{key}: is missing.", _MISSING.get(key)
     if error["type"] in ("blank", "too_short", "string_too_short") or value is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchgen.errors import ManifestError, Problem, UsageError
+from batchgen.manifest.problems import Refused
 
 #: What a manifest's file name ends in.
 DOCUMENTS = (".yaml", ".yml")
@@ -64,6 +65,41 @@ class Source:
 
     def _changed(self) -> UsageError:
         return UsageError(f"{self.named} changed while it was being read. Run the same command again.")
+
+
+#: Bytes of a file of values, which is held in memory.
+_LARGEST_LIST = 16 * 2**20
+
+
+def read_lines(folder: Path, named: str) -> tuple[tuple[str, ...], str]:
+    """The values in a text file, one a line, and the SHA-256 of its bytes; empty lines and `# comments` are left out.
+
+    Args:
+        folder: of the manifest; a file outside of it is not read.
+        named: relative to the folder.
+
+    Raises:
+        Refused: no such file, none that may be read, or nothing in it.
+    """
+    path = folder / named
+    try:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise Refused(f"file: {named} lies outside of the manifest's folder.", "Move it beside the manifest.")
+        if path.stat().st_size > _LARGEST_LIST:
+            raise Refused(f"file: {named} is larger than {_LARGEST_LIST // 2**20} MB.")
+        raw = path.read_bytes()
+        lines = (line.strip() for line in raw.removeprefix(_BOM).decode().splitlines())
+    except UnicodeDecodeError as error:
+        raise Refused(f"file: {named} is not UTF-8 text.", "Save it as UTF-8.") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, Refused):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise Refused(f"file: {named} cannot be read: {reason}.", "Name it relative to the manifest.") from error
+    values = tuple(line for line in lines if line and not line.startswith("#"))
+    if not values:
+        raise Refused(f"file: {named} holds no values.", "Write one a line.")
+    return values, hashlib.sha256(raw).hexdigest()
 
 
 def find(path: Path) -> Source:

@@ -1,0 +1,197 @@
+"""What a document sweeps: its variables and axes, as dimensions of a space, each value checked with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgen.manifest.axes import Dimension, Space, Value, read_range
+from batchgen.manifest.document import Location, Mark, Node, line_of
+from batchgen.manifest.names import did_you_mean, shown
+from batchgen.manifest.parameters import Parameters
+from batchgen.manifest.problems import Problems, Refused
+from batchgen.manifest.source import read_lines
+
+#: Names that every manifest has; the moment and the environment come from outside.
+BUILT_IN = ("row", "date", "datetime", "manifest")
+_NAME = "a name has letters, digits, _ and ., a letter first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Draw so many of all combinations, instead of all."""
+
+    count: int  #: at least 1
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """The variables and axes of a manifest."""
+
+    variables: Mapping[str, Dimension]  #: in the order of the document
+    axes: Space
+    axis_names: tuple[str, ...]
+    include: Sequence[Mapping[str, Value]]
+    sample: Sample | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that a template may name, besides what is built in."""
+        return (*self.variables, *self.axis_names)
+
+
+class SweepReader:
+    """Reads `variables` and `axes`.
+
+    Args:
+        folder: where the files of variables lie; none outside of it is read.
+        parameters: of the profile; None if there is no such profile.
+    """
+
+    def __init__(self, root: Node, problems: Problems, parameters: Parameters | None, folder: Path) -> None:
+        self._root = root
+        self._problems = problems
+        self._parameters = parameters
+        self._folder = folder
+        self.files: dict[str, str] = {}  #: the files that were read, and the SHA-256 of each
+
+    def read(self, top: Mapping[str, object]) -> Sweep:
+        """What there is; with problems, what is sound of it."""
+        axes = _mapping(top.get("axes"))
+        variables = self._dimensions(_mapping(top.get("variables")), ("variables",))
+        grid = self._dimensions(_mapping(axes.get("grid")), ("axes", "grid"))
+        dimensions = [*grid.values(), *self._zips(axes.get("zip"))]
+        names = tuple(name for dimension in dimensions for name in dimension.names)
+        # What was refused as an axis is no reason to complain of it again elsewhere.
+        groups = axes.get("zip")
+        parts = [axes.get("grid"), *(groups if isinstance(groups, list) else [])]
+        asked = tuple(name for part in parts for name in _mapping(part))
+        for name in names:
+            if name in variables:
+                self._refuse(("axes",), Refused(f"{name}: is a variable and an axis.", "Rename one of them."))
+        exclude = self._combinations(axes.get("exclude"), ("axes", "exclude"), (*variables, *asked))
+        include = self._combinations(axes.get("include"), ("axes", "include"), asked)
+        return Sweep(
+            variables=variables,
+            axes=self._space(dimensions, exclude),
+            axis_names=names,
+            include=[self._checked(one, ("axes", "include")) for one in include],
+            sample=self._sample(axes.get("sample")),
+        )
+
+    def _space(self, dimensions: Sequence[Dimension], exclude: Sequence[Mapping[str, Value]]) -> Space:
+        try:
+            return Space(dimensions, exclude=exclude)
+        except Refused as refusal:
+            self._refuse(("axes",), refusal)
+            return Space([])
+
+    def _dimensions(self, given: Mapping[str, object], location: Location) -> dict[str, Dimension]:
+        found: dict[str, Dimension] = {}
+        for name, values in given.items():
+            here = (*location, name)
+            try:
+                _check_name(name, axis=location[0] == "axes")
+                column = self._values(name, values, here)
+                if column is not None:
+                    found[name] = Dimension(names=(name,), columns=(self._canonical(name, column, location),))
+            except Refused as refusal:
+                self._refuse(here, refusal)
+        return found
+
+    def _zips(self, given: object) -> list[Dimension]:
+        found: list[Dimension] = []
+        for position, group in enumerate(given if isinstance(given, list) else []):
+            location: Location = ("axes", "zip", position)
+            columns = self._dimensions(_mapping(group), location)
+            if len(columns) != len(_mapping(group)):
+                continue  # was refused
+            try:
+                lists = tuple(dimension.columns[0] for dimension in columns.values())
+                found.append(Dimension(names=tuple(columns), columns=lists))
+            except Refused as refusal:
+                self._refuse(location, refusal)
+        return found
+
+    def _values(self, name: str, given: object, location: Location) -> Sequence[Value] | None:
+        """The values of one name; None if they were refused already."""
+        match given:
+            case Mark.UNUSABLE:
+                return None
+            case list():
+                if not all(isinstance(value, str | int | float) for value in given):
+                    raise Refused(f"{name}: each value must be text, a number, true or false.")
+                return tuple(given)
+            case {"file": str(file), **others} if not others:
+                values, self.files[file] = read_lines(self._folder, file)
+                return values
+            case dict():
+                try:
+                    return read_range(given)
+                except Refused as refusal:
+                    raise Refused(f"{name}: {refusal.message}", refusal.hint) from refusal
+            case _:
+                message = f"{name}: must be a list, a range like {{from: 1, to: 9, step: 2}} or {{file: names.txt}}"
+                raise Refused(f"{message}, not {shown(given)}.", "One value alone is a list, too: [fox].")
+
+    def _canonical(self, name: str, column: Sequence[Value], location: Location) -> Sequence[Value]:
+        """An axis that is a parameter has values of that parameter."""
+        if location[0] != "axes" or self._parameters is None or name not in self._parameters.known:
+            return column
+        ends = column if len(column) <= 100_000 else (column[0], column[-1])  # of a long range, the ends tell
+        for value in ends:
+            self._parameters.check(name, value)
+        return column
+
+    def _combinations(self, given: object, location: Location, known: Sequence[str]) -> list[Mapping[str, Value]]:
+        found: list[Mapping[str, Value]] = []
+        for position, one in enumerate(given if isinstance(given, list) else []):
+            unknown = [name for name in _mapping(one) if name not in known]
+            for name in unknown:
+                hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
+                self._refuse((*location, position, name), Refused(f"{name}: is no axis.", hint))
+            if not unknown and isinstance(one, dict):
+                found.append(one)
+        return found
+
+    def _checked(self, one: Mapping[str, Value], location: Location) -> Mapping[str, Value]:
+        for name, value in one.items():
+            if self._parameters is not None and name in self._parameters.known:
+                try:
+                    self._parameters.check(name, value)
+                except Refused as refusal:
+                    self._refuse(location, refusal)
+        return one
+
+    def _sample(self, given: object) -> Sample | None:
+        if not isinstance(given, dict):
+            return None
+        count, seed = given.get("count"), given.get("seed", 0)
+        if not isinstance(count, int) or not isinstance(seed, int):
+            return None  # the document's model complains
+        return Sample(count=count, seed=seed)
+
+    def _refuse(self, location: Location, refusal: Refused) -> None:
+        self._problems.refuse(line_of(self._root, location), refusal)
+
+
+def _check_name(name: str, *, axis: bool) -> None:
+    if not (name[:1].isalpha() and name.replace(".", "_").isidentifier()):
+        raise Refused(f"{name}: {_NAME}.", "Rename it.")
+    if name in (*BUILT_IN, "prompt", "env") or name.startswith("env."):
+        raise Refused(f"{name}: is a name that every manifest has.", "Rename it.")
+    if axis and name in ("batch_id", "file_prefix"):
+        raise Refused(f"{name}: a tag is no axis.", "Name an axis in the tag instead, like file_prefix: '{style}'.")
+
+
+def _mapping(given: object) -> Mapping[str, object]:
+    return given if isinstance(given, dict) else {}
+
+
+def unused(sweep: Sweep, used: Iterable[str], parameters: Parameters) -> tuple[list[str], list[str]]:
+    """Variables, and axes that are no parameter, which no template names."""
+    named = set(used)
+    axes = [name for name in sweep.axis_names if name not in named and name not in parameters.known]
+    return [name for name in sweep.variables if name not in named], axes

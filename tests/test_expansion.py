@@ -1,0 +1,123 @@
+"""Sweeps, from a manifest to its rows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchgen.adapters.profiles import find_profile
+from batchgen.manifest import read_manifest
+from batchgen.model import Row
+
+CALM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WORDS = st.lists(st.sampled_from(["fox", "owl", "cat", "dog", "emu"]), min_size=1, max_size=4, unique=True)
+SCALES = st.lists(st.integers(0, 20), min_size=1, max_size=4, unique=True)
+
+
+def rows(folder: Path, **document: object) -> list[Row]:
+    path = folder / "m.yaml"
+    path.write_text(json.dumps(document))  # JSON is YAML
+    return list(read_manifest(path, find_profile=find_profile).rows())
+
+
+@CALM
+@given(animals=WORDS, scales=SCALES, steps=SCALES.map(lambda ns: [n + 1 for n in ns]))
+def test_a_sweep_is_the_product_of_its_parts_in_their_order(
+    tmp_path: Path, animals: list[str], scales: list[int], steps: list[int]
+) -> None:
+    made = rows(
+        tmp_path,
+        variables={"animal": animals},
+        axes={"grid": {"guidance_scale": scales, "num_inference_steps": steps}},
+        prompts=["A {animal} {at dawn|at night}"],
+    )
+    expected = itertools.product(animals, ("at dawn", "at night"), map(float, scales), steps)
+    assert [(row.prompt, row.params["guidance_scale"], row.params["num_inference_steps"]) for row in made] == [
+        (f"A {animal} {time}", scale, step) for animal, time, scale, step in expected
+    ]
+
+
+@CALM
+@given(animals=WORDS, count=st.integers(1, 60), seed=st.integers(0, 99))
+def test_a_sample_is_drawn_without_replacement_and_keeps_the_order(
+    tmp_path: Path, animals: list[str], count: int, seed: int
+) -> None:
+    document = {"variables": {"animal": animals}, "prompts": ["A {animal}", "An old {3::animal|{animal}}"]}
+    grid = {"grid": {"guidance_scale": {"from": 1, "to": 5, "step": 1}}}
+    everything = [(row.prompt, row.params["guidance_scale"]) for row in rows(tmp_path, **document, axes=grid)]
+    axes = grid | {"sample": {"count": count, "seed": seed}}
+    drawn = [(row.prompt, row.params["guidance_scale"]) for row in rows(tmp_path, **document, axes=axes)]
+    assert len(drawn) == min(count, len(everything))
+    left = iter(everything)
+    assert all(one in left for one in drawn)  # in the same order, each at most as often as it is there
+
+
+def test_a_draw_is_the_same_in_every_process(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(
+        "axes: {grid: {num_inference_steps: {from: 1, count: 1000000}}, sample: {count: 50, seed: 3}}\nprompts: [fox]"
+    )
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom batchgen.adapters.profiles import find_profile\n"
+        "from batchgen.manifest import read_manifest\n"
+        "m = read_manifest(Path(sys.argv[1]), find_profile=find_profile)\n"
+        "print([row.params['num_inference_steps'] for row in m.rows()])"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "m.yaml")],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+def test_heavier_alternatives_are_drawn_more_often(tmp_path: Path) -> None:
+    made = rows(
+        tmp_path,
+        axes={"grid": {"num_inference_steps": {"from": 1, "count": 100_000}}, "sample": {"count": 1_000}},
+        prompts=["A {9::red|blue} fox"],
+    )
+    red = sum(row.prompt == "A red fox" for row in made)
+    assert 850 < red < 950
+
+
+def test_a_huge_grid_is_drawn_from_without_being_listed(tmp_path: Path) -> None:
+    made = rows(
+        tmp_path,
+        variables={"a": [str(n) for n in range(1_000)], "b": [str(n) for n in range(1_000)]},
+        axes={"grid": {"num_inference_steps": {"from": 1, "count": 1_000}}, "sample": {"count": 100}},
+        prompts=["{a} {b}"],
+    )
+    assert len({(row.prompt, row.params["num_inference_steps"]) for row in made}) == 100
+
+
+def test_braces_in_the_values_of_variables_mean_nothing(tmp_path: Path) -> None:
+    made = rows(tmp_path, variables={"a": ["{b|c}", "{{x}}"]}, prompts=["An {a}"])
+    assert [row.prompt for row in made] == ["An {b|c}", "An {{x}}"]
+
+
+def test_a_change_of_a_file_of_values_changes_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("variables: {a: {file: a.txt}}\nprompts: ['{a}']")
+    found = []
+    for content in ("fox", "owl"):
+        (tmp_path / "a.txt").write_text(content)
+        found.append(read_manifest(tmp_path / "m.yaml", find_profile=find_profile))
+    assert found[0].includes != found[1].includes
+    assert found[0].sha256 == found[1].sha256
+
+
+def test_a_variable_that_no_text_uses_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("variables: {a: [x], b: [y]}\nprompts: ['{a}']")
+    assert read_manifest(tmp_path / "m.yaml", find_profile=find_profile).warnings == (
+        "the variable b is not used in any text.",
+    )
