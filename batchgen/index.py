@@ -236,6 +236,7 @@ def _of_request(request: Request, record: Record, facts: BatchFacts) -> dict[str
         "completed_at": _moment(record.completed_at),
         "downloaded_at": _moment(record.downloaded_at),
         "latency_s": latency,
+        "split": request.split,
     }
 
 

@@ -87,6 +87,7 @@ class Request:
     prompt: str
     params: Mapping[str, ParamValue]  #: as of Row
     labels: Mapping[str, LabelValue]
+    split: str | None = None  #: which part of the dataset it belongs to; all samples of a prompt share it
 
     @property
     def samples(self) -> int:

@@ -63,6 +63,24 @@ def image_folder(last_sample: int) -> str:
     return "images" if number == 0 else f"images/{number:04d}"
 
 
+def split_of(prompt: str, shares: Mapping[str, float]) -> str | None:
+    """The part of the dataset that a prompt belongs to; None if there are no parts.
+
+    By hash of the prompt alone: all its images are in one part, whatever their parameters, and stay there when other
+    prompts come or go.
+
+    Args:
+        shares: part -> share; they add up to 1.
+    """
+    point = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") / 2**64
+    reached = 0.0
+    for name, share in shares.items():
+        reached += share
+        if point < reached:
+            return name
+    return next(reversed(list(shares)), None)
+
+
 class Plan:
     """The ordered, duplicate-free requests of a manifest, produced anew, lazily, by each iteration.
 
@@ -121,6 +139,7 @@ class Plan:
             prompt=row.prompt,
             params=row.params,
             labels=row.labels,
+            split=split_of(row.prompt, self.manifest.split),
         )
 
 

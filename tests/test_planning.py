@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from batchgen import planning
 from batchgen.manifest import Manifest
 from batchgen.model import InDoubt, ParamValue, Request, Row
-from batchgen.planning import Duplicate, Plan, image_folder, request_key, summarise
+from batchgen.planning import Duplicate, Plan, image_folder, request_key, split_of, summarise
 from tests.factories import a_profile
 
 PARAMS: Mapping[str, ParamValue] = {
@@ -163,3 +164,28 @@ def test_a_summary_counts_what_is_there(prompts: list[str]) -> None:
     assert summary.duplicates == len(prompts) - different
     assert summary.cost == 1.5 * different
     assert len(summary.first) == min(3, different)
+
+
+SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+@given(st.text(), st.lists(st.integers(1, 20), min_size=1, max_size=4))
+def test_all_requests_of_a_prompt_are_in_one_part(prompt: str, steps: list[int]) -> None:
+    rows = [a_row(n, prompt, num_inference_steps=value) for n, value in enumerate(steps)]
+    plan = Plan(replace(a_manifest(rows, repeat=2), split=SHARES))
+    assert len({request.split for request in plan}) == 1
+
+
+def test_parts_have_about_their_shares_and_stay_as_they_are_when_prompts_are_added() -> None:
+    prompts = [f"prompt {n}" for n in range(5_000)]
+    parts = {prompt: split_of(prompt, SHARES) for prompt in prompts}
+    counts = Counter(parts.values())
+    assert all(abs(counts[name] / 5_000 - share) < 0.03 for name, share in SHARES.items())
+    grown = Plan(replace(a_manifest(rows([*prompts[:50], "new", *prompts[50:100]])), split=SHARES))
+    assert {request.prompt: request.split for request in grown if request.prompt != "new"} == {
+        prompt: parts[prompt] for prompt in prompts[:100]
+    }
+
+
+def test_a_manifest_without_parts_makes_none() -> None:
+    assert [request.split for request in Plan(a_manifest(rows("ab")))] == [None, None]

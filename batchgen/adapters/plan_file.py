@@ -33,6 +33,7 @@ _SCHEMA = pa.schema(
         pa.field("prompt", pa.string(), nullable=False),
         pa.field("params", pa.string(), nullable=False),  # JSON object
         pa.field("labels", pa.string(), nullable=False),  # JSON object
+        pa.field("split", pa.string()),
     ]
 )
 _ROW_GROUP = 5_000
@@ -151,6 +152,7 @@ class _Count:
             "prompt": request.prompt,
             "params": json.dumps(dict(request.params), ensure_ascii=False),
             "labels": json.dumps(labels, ensure_ascii=False),
+            "split": request.split,
         }
 
 

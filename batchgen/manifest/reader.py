@@ -62,6 +62,7 @@ class Manifest:
     in_doubt: InDoubt
     price_per_image: float | None  #: in the account's currency; the manifest's, else the profile's; None: unknown
     repeat: int  #: submissions of each row; at least 1
+    split: Mapping[str, float] = field(default_factory=dict)  #: shares of the dataset's parts, adding up to 1; or none
     read_rows: Callable[[], Iterator[Row]] = field(repr=False, compare=False)
     includes: Mapping[str, str] = field(default_factory=dict)  #: files that it reads, and the SHA-256 of each
     warnings: tuple[str, ...] = ()  #: what is allowed, and most likely not meant
@@ -250,6 +251,7 @@ class _Reading:
             in_doubt=checked.in_doubt,
             price_per_image=profile.price_per_image if price is None else price,
             repeat=checked.repeat,
+            split=checked.split,
             read_rows=rows,
         )
 

@@ -72,6 +72,13 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _shares(split: dict[str, float]) -> dict[str, float]:
+    named = all(re.fullmatch(r"\w+(\.\w+)*", name) for name in split)  # as loaders of datasets want it
+    if split and not (named and math.isclose(math.fsum(split.values()), 1.0, abs_tol=1e-9)):
+        raise PydanticCustomError("shares", "not shares")
+    return split
+
+
 def _kind(value: object) -> str | None:
     if isinstance(value, PromptEntry | dict):
         return "<mapping>"
@@ -189,6 +196,7 @@ class ManifestDocument(_Part):
         "rate": "requests per second, minute or hour, like 5/s, 300/min or 10/h",
         "in_doubt": "hold, retry or fail",
         "price_per_image": "a number of at least 0",
+        "split": "a mapping of names to shares that add up to 1, like {train: 0.9, validation: 0.1}",
     }
 
     version: Annotated[int, Field(ge=1, le=1)] = 1
@@ -227,6 +235,12 @@ class ManifestDocument(_Part):
     """What to do with a request that may have been paid for although its answer was lost."""
     price_per_image: Annotated[float | None, Field(ge=0, allow_inf_nan=False, examples=[0.008])] = None
     """Price of one image in the account's currency, for estimates. Default: the profile's."""
+    split: Annotated[
+        dict[str, Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]],
+        AfterValidator(_shares),
+        Field(examples=[{"train": 0.9, "validation": 0.1}]),
+    ] = {}
+    """Parts of the dataset and their shares. All images of a prompt are in one, and stay there when others come."""
 
 
 def json_schema() -> dict[str, object]:
@@ -282,16 +296,15 @@ def _in_words(error: ErrorDetails) -> tuple[str, str | None]:
     if location[0] == "prompts" and len(location) == 2:
         hint = QUOTE if isinstance(value, int | float) else _EMPTY["prompt"] if value is None else None
         return f"a prompt must be text, or a mapping with the key prompt, not {shown(value)}.", hint
-    key = (
-        "prompt"
-        if location[-1] == "<text>"
-        else str(next(step for step in reversed(location) if isinstance(step, str)))
-    )
+    allowed = _part(location).allowed
+    key = str(location[-1]) if error["type"] == "missing" else "prompt"
+    if "<text>" not in location:
+        key = next((step for step in reversed(location) if isinstance(step, str) and step in allowed), key)
     if error["type"] == "missing":
         return f"{key}: is missing.", _MISSING.get(key)
     if error["type"] in ("blank", "too_short", "string_too_short") or value is None:
         return f"{key}: is empty.", _EMPTY.get(key, f"Give it a value, or remove {key}.")
-    return f"{key}: must be {_part(location).allowed[key]}, not {shown(value)}.", _mend(key, value)
+    return f"{key}: must be {allowed[key]}, not {shown(value)}.", _mend(key, value)
 
 
 _MISSING = {
