@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from batchgen.errors import AccountBlocked
-from batchgen.lifecycle import Event, Record
+from batchgen.lifecycle import Event, Record, State
 from batchgen.model import Failure, JobId, Request, RequestKey, VerifiedImage
 
 
@@ -95,6 +95,9 @@ class Journal(Protocol):
 
     def records(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, Record]:
         """The records of those keys that have any events."""
+
+    def states(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, State]:
+        """The states alone of those keys that have any events: far cheaper than their records."""
 
     def unfinished(self) -> Sequence[RequestKey]:
         """The keys of requests at which the API may hold something paid for (`lifecycle.OPEN`)."""

@@ -18,7 +18,7 @@ from PIL import Image
 
 from batchgen.adapters.file_store import checked_name
 from batchgen.errors import RequestRefused, ResultUnavailable
-from batchgen.lifecycle import OPEN, Event, Record, advance
+from batchgen.lifecycle import OPEN, Event, Record, State, advance
 from batchgen.model import JobId, Request, RequestKey, RunId, VerifiedImage
 from batchgen.ports import Accepted, Completed, Failed, JobStatus, Submission, Working
 
@@ -173,6 +173,10 @@ class MemoryJournal:
     def records(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, Record]:
         """The records of those keys that have any events."""
         return {key: self._records[key] for key in keys if key in self._records}
+
+    def states(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, State]:
+        """The states of those keys that have any events."""
+        return {key: self._records[key].state for key in keys if key in self._records}
 
     def unfinished(self) -> Sequence[RequestKey]:
         """The keys of requests at which the API may hold something paid for."""

@@ -9,10 +9,11 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,10 +69,21 @@ class PlanFile:
     def __iter__(self) -> Iterator[Request]:
         with _translated(self._path), pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches(batch_size=_ROW_GROUP):
-                for line in batch.to_pylist():
-                    line["params"] = json.loads(line["params"])
-                    line["labels"] = json.loads(line["labels"])
-                    yield Request(key=line.pop("request_key"), **line)
+                yield from map(_request, batch.to_pylist())
+
+    def without(self, done: Callable[[Sequence[RequestKey]], Collection[RequestKey]]) -> Iterator[Request]:
+        """The requests in order but for those that are done, of which nothing but the key is read.
+
+        Args:
+            done: told some keys, gives those of them that are done.
+        """
+        with _translated(self._path), pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(batch_size=2_000):
+                keys = batch.column("request_key").to_pylist()
+                gone = done(keys)
+                left = [position for position, key in enumerate(keys) if key not in gone]
+                for line in batch.take(pa.array(left, pa.int64())).to_pylist() if left else ():
+                    yield _request(line)
 
     def keys(self) -> Iterator[RequestKey]:
         """The request keys alone, in order."""
@@ -121,6 +133,11 @@ def freeze(requests: Iterable[Request], path: Path, *, fingerprint: str, endpoin
     finally:
         part.unlink(missing_ok=True)
     return head
+
+
+def _request(line: dict[str, Any]) -> Request:
+    params, labels = json.loads(line.pop("params")), json.loads(line.pop("labels"))
+    return Request(key=line.pop("request_key"), params=params, labels=labels, **line)
 
 
 class _Count:

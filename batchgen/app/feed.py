@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, islice
+from typing import Protocol
 
-from batchgen.lifecycle import OPEN, Record, State
-from batchgen.model import FailureKind, Request
+from batchgen.lifecycle import ENDED, Record, State
+from batchgen.model import FailureKind, Request, RequestKey
 from batchgen.ports import Claim, Journal
 
 _LOOKED_UP_AT_ONCE = 1_000
+
+
+class FrozenPlan(Protocol):
+    """What the feed reads: the frozen plan, without what is done."""
+
+    def without(self, done: Callable[[Sequence[RequestKey]], Collection[RequestKey]]) -> Iterator[Request]:
+        """The requests in order but for those that are done."""
 
 
 class PlanFeed:
     """Hands out what is left of a plan: first what the API may hold already, then the rest in plan order.
 
     Args:
-        requests: the frozen plan; iterated twice at most.
+        plan: read twice at most.
         retry: failed requests of these kinds are handed out again.
     """
 
-    def __init__(
-        self,
-        requests: Iterable[Request],
-        journal: Journal,
-        *,
-        retry: frozenset[FailureKind] = frozenset(),
-    ) -> None:
-        self._requests = requests
+    def __init__(self, plan: FrozenPlan, journal: Journal, *, retry: frozenset[FailureKind] = frozenset()) -> None:
+        self._plan = plan
         self._journal = journal
         self._retry = retry
         self._claims: Iterator[Claim] = self._walk()
@@ -46,8 +48,14 @@ class PlanFeed:
     def _walk(self) -> Iterator[Claim]:
         unfinished = frozenset(self._journal.unfinished())
         if unfinished:
-            yield from self._look_up(request for request in self._requests if request.key in unfinished)
-        rest = self._look_up(request for request in self._requests if request.key not in unfinished)
+            yield from self._look_up(self._plan.without(lambda keys: set(keys) - unfinished))
+        over = {State.STORED} if self._retry else ENDED
+
+        def done(keys: Sequence[RequestKey]) -> Collection[RequestKey]:
+            states = self._journal.states(keys)
+            return {key for key, state in states.items() if state in over} | unfinished.intersection(keys)
+
+        rest = self._look_up(self._plan.without(done))
         yield from (claim for claim in rest if self._wanted(claim.record))
 
     def _look_up(self, requests: Iterator[Request]) -> Iterator[Claim]:
@@ -56,6 +64,7 @@ class PlanFeed:
             yield from (Claim(request, records.get(request.key, Record())) for request in some)
 
     def _wanted(self, record: Record) -> bool:
+        """Whether anything is to be done; a retry looks at failed requests only by their kind of failure."""
         if record.state is State.FAILED:
             return record.failure is not None and record.failure.kind in self._retry
-        return record.state is State.PLANNED or record.state in OPEN
+        return True

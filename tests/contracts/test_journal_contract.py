@@ -148,3 +148,12 @@ async def _same_as_the_table(opened: AnyJournal, steps: list[tuple[RequestKey, E
                 assert expected[key] == record
         assert journal.records([KEY, OTHER]) == expected
         assert set(journal.unfinished()) == {key for key, record in expected.items() if record.state in OPEN}
+
+
+async def test_states_are_those_of_the_records(journal: AnyJournal) -> None:
+    await journal.record(KEY, SubmitStarted())
+    await journal.record(OTHER, SubmitStarted())
+    await journal.record(OTHER, ACCEPTED)
+    keys = [KEY, OTHER, *(RequestKey(f"none-{n}") for n in range(2_000))]
+    assert journal.states(keys) == {key: record.state for key, record in journal.records(keys).items()}
+    assert len(journal.states(keys)) == 2

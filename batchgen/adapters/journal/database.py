@@ -42,6 +42,7 @@ CREATE INDEX records_by_state ON records (state, images, attempts);
 _BALLAST = 2 * 2**20
 #: Keys in one query; SQLite's own limit is far above.
 _KEYS_AT_ONCE = 500
+_STATES = {state.value: state for state in State}
 
 event_json: TypeAdapter[Event] = TypeAdapter(Event)
 record_json: TypeAdapter[Record] = TypeAdapter(Record)
@@ -140,6 +141,16 @@ def records_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> di
         marks = ",".join("?" * len(some))
         sql = f"SELECT request_key, record FROM records WHERE request_key IN ({marks})"
         found.update((RequestKey(key), record_json.validate_json(text)) for key, text in connection.execute(sql, some))
+    return found
+
+
+def states_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, State]:
+    """The states of those keys that have any events."""
+    found: dict[RequestKey, State] = {}
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        sql = f"SELECT request_key, state FROM records WHERE request_key IN ({','.join('?' * len(some))})"
+        found.update((RequestKey(key), _STATES[state]) for key, state in connection.execute(sql, some))
     return found
 
 

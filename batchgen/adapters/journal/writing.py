@@ -28,6 +28,7 @@ from batchgen.adapters.journal.database import (
     keys_in,
     record_json,
     records_of,
+    states_of,
     translated,
 )
 from batchgen.errors import StorageFailed
@@ -98,6 +99,11 @@ class SQLiteJournal:
         """The records of those keys that have any events."""
         with self._reading, translated(self._path):
             return records_of(self._reader, keys)
+
+    def states(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, State]:
+        """The states alone of those keys that have any events."""
+        with self._reading, translated(self._path):
+            return states_of(self._reader, keys)
 
     def unfinished(self) -> Sequence[RequestKey]:
         """The keys of requests at which the API may hold something paid for."""
