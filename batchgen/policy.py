@@ -17,6 +17,8 @@ UNKNOWN_JOB_ANSWERS, UNKNOWN_JOB_SECONDS = 5, 300.0
 GIVE_UP_AFTER = 86_400.0
 #: Submissions in a row that may end in doubt, or be refused for their input, before the run stops.
 DOUBTS_IN_A_ROW, REFUSALS_IN_A_ROW = 10, 25
+#: Jobs in a row whose images may be out of reach before the run stops.
+MISSED_IN_A_ROW = 10
 
 
 def backoff(failures: int, *, draw: float, base: float = 1.0, cap: float = 60.0) -> float:
@@ -112,19 +114,37 @@ class Brakes:
     def __init__(self, *, max_images: int | None, max_wait: float) -> None:
         self._max_images = max_images
         self._max_wait = max_wait
-        self._asked_for = 0
-        self._doubts = self._refusals = 0
+        self._asked_for = 0  #: images of submissions that were accepted, or may have been
+        self._undecided = 0  #: images of submissions whose answer is not there yet
+        self._doubts = self._refusals = self._images_missed = 0
 
     def ask_for(self, samples: int) -> str | None:
-        """A submission of so many images is due; they count from now on, unless `refund` says otherwise."""
-        if self._max_images is not None and self._asked_for + samples > self._max_images:
+        """A submission of so many images is due; unless there is a reason against it, `decided` must follow."""
+        if self._max_images is not None and self._asked_for + self._undecided + samples > self._max_images:
             return f"--max-images {self._max_images} was reached"
-        self._asked_for += samples
+        self._undecided += samples
         return None
 
-    def refund(self, samples: int) -> None:
-        """A submission was surely not accepted."""
-        self._asked_for -= samples
+    @property
+    def undecided(self) -> bool:
+        """Whether answers are yet to come that may make room again."""
+        return self._undecided > 0
+
+    def decided(self, samples: int, *, refused: bool) -> None:
+        """The answer to a submission is there, or lost; one that was surely not accepted counts no more."""
+        self._undecided -= samples
+        self._asked_for += 0 if refused else samples
+
+    def stored(self) -> None:
+        """The images of a request are safe."""
+        self._images_missed = 0
+
+    def missed(self, message: str) -> str | None:
+        """The images of a finished job cannot be had now; while that lasts, no more are worth paying for."""
+        self._images_missed += 1
+        if self._images_missed < MISSED_IN_A_ROW:
+            return None
+        return f"the images of {self._images_missed} jobs in a row cannot be had ({message})"
 
     def taken(self) -> None:
         """The API took one."""

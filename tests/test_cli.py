@@ -255,3 +255,36 @@ def test_help_names_every_exit_code(folder: Path) -> None:
     text = batchgen("--help", folder=folder).stdout
     for code in ("0", "2", "3", "4", "5", "6", "7", "130", "143", "1"):
         assert f"  {code}  " in text or f" {code} " in text
+
+
+def test_a_log_that_cannot_be_written_ends_no_run(folder: Path) -> None:
+    state = folder / "outputs/small/.batchgen"
+    state.mkdir(parents=True)
+    (state / "run.jsonl").symlink_to("/dev/full")
+    done = batchgen("run", "small.yaml", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "outputs/small/metadata.parquet").is_file()
+
+
+def test_a_terminal_that_is_gone_changes_no_exit_code(folder: Path) -> None:
+    for arguments, code in ((("run", "nowhere.yaml"), 2), (("run", "small.yaml", "--limit", "0"), 2)):
+        command = [sys.executable, "-m", "batchgen", *arguments]
+        with open("/dev/full", "w") as full:  # noqa: PTH123
+            assert subprocess.run(command, cwd=folder, stderr=full, check=False).returncode == code
+
+
+def test_a_signal_that_was_to_be_ignored_is_ignored(folder: Path) -> None:
+    (folder / "many.yaml").write_text(MANIFEST.replace("[A red fox, A toucan]", str([f"fox {n}" for n in range(60)])))
+    command = f"trap '' HUP; exec {sys.executable} -m batchgen run many.yaml -q"
+    with subprocess.Popen(["bash", "-c", command], cwd=folder) as run:
+        while not (folder / "outputs/small/.batchgen/simulator.jsonl").exists():
+            assert run.poll() is None
+        run.send_signal(signal.SIGHUP)
+    assert run.returncode == 0
+
+
+def test_status_of_a_folder_that_was_only_planned_in_is_a_sentence(folder: Path) -> None:
+    batchgen("run", "small.yaml", folder=folder)
+    (folder / "outputs/small/.batchgen/plan.parquet").unlink()
+    done = batchgen("status", "outputs/small", folder=folder)
+    assert (done.returncode, "has no plan yet" in done.stderr) == (2, True)

@@ -174,13 +174,14 @@ async def test_a_record_that_is_damaged_is_told_and_the_others_are_written(tmp_p
 def test_on_a_full_disk_the_answers_to_submissions_still_find_room_and_no_more_are_begun(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)], check=False).returncode:
         pytest.skip("no file system can be mounted here")
 
     async def fill() -> tuple[int, int]:
         begun = accepted = 0
         async with opened(disk / "j") as journal:
-            (disk / "filler").write_bytes(bytes(600_000))
+            journal.begin_run("{}")
+            (disk / "filler").write_bytes(bytes(3_000_000))
             with pytest.raises(StorageFailed, match="is full"):  # noqa: PT012  # which of them fails is open
                 for n in range(100_000):
                     await journal.record(RequestKey(f"k{n}"), SubmitStarted())
@@ -200,8 +201,11 @@ def test_on_a_full_disk_the_answers_to_submissions_still_find_room_and_no_more_a
 
 def test_a_disk_without_room_is_told_before_anything_is_sent(tmp_path: Path) -> None:
     (tmp_path / "ballast").mkdir()
+    journal = opened(tmp_path / "j")
     with pytest.raises(StorageFailed, match="Nothing was sent; make room"):
-        opened(tmp_path / "j")
+        journal.begin_run("{}")
+    (tmp_path / "ballast").rmdir()
+    journal.close()
 
 
 def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:

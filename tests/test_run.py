@@ -346,6 +346,17 @@ def test_status_tells_what_stands_where(place: Place) -> None:
         assert batchgen.status(place.out).running
 
 
+def test_status_counts_only_what_the_plan_asks_for(tmp_path: Path) -> None:
+    broken = Simulator(find_profile("simulator"), latency=(0, 0.01), failure_rate=1.0)
+    with background(broken) as url:
+        place = Place(tmp_path, broken, url)
+        place.run()
+        place.manifest.write_text(MANIFEST.replace("A red fox", "A hare").replace("A robot", "A hen"))
+        place.run(max_images=0)
+    found = batchgen.status(place.out)
+    assert {state.value: n for state, n in found.requests.items() if n} == {"failed": 1, "planned": 2}
+
+
 def test_the_simulators_profile_needs_no_server_and_survives_a_kill(tmp_path: Path) -> None:
     """The built-in simulator dies with the run; its jobs do not."""
     manifest, out = tmp_path / "animals.yaml", tmp_path / "out"

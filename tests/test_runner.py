@@ -505,6 +505,21 @@ def test_no_more_images_are_asked_for_than_allowed_repeats_and_doubts_included()
     assert sorted(doubtful.run(wanted)) == [State.IN_DOUBT, State.IN_DOUBT, State.STORED]
 
 
+def test_a_refusal_that_passes_takes_nothing_from_what_may_be_asked_for() -> None:
+    busy = [TryLater("429", http_status=429, retry_after=2.0)]
+    scene = Scene(MemoryImageAPI(submit={f"prompt {n}": list(busy) for n in range(6)}), max_images=6, concurrency=16)
+    assert scene.run(requests(12)).count(State.STORED) == 6
+    assert scene.runner.stop_reason == "--max-images 6 was reached"
+
+
+def test_while_no_image_can_be_had_no_more_are_paid_for() -> None:
+    scene = Scene(MemoryImageAPI(download=lambda _: ResultUnavailable("503", http_status=503)), concurrency=4)
+    states = scene.run(requests(500))
+    assert len(scene.api.submitted) < 60
+    assert set(states) <= {State.READY, State.PLANNED, State.SUBMITTED}
+    assert "cannot be had (503)" in (scene.runner.stop_reason or "")
+
+
 def test_what_a_stop_keeps_from_being_submitted_stays_in_doubt() -> None:
     scene = Scene(in_doubt=InDoubt.RETRY, max_images=0)
     [request] = requests(1)
@@ -538,7 +553,7 @@ def test_a_job_id_that_finds_no_room_on_the_disk_is_kept_until_it_does() -> None
     scene.journal = Full(run_id=RunId("run"), clock=scene.clock.now)
     wanted = requests(20)
     states = scene.run(wanted)
-    assert 1 <= states.count(State.STORED) == len(scene.api.submitted) <= 2
+    assert 1 <= states.count(State.READY) == len(scene.api.submitted) <= 2  # there is no room for images
     assert str(scene.runner.error) == "no space left"
 
 

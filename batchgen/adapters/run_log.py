@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import IO
 
@@ -30,7 +31,8 @@ class RunLog(Observer):
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk: the log is a spectator, and ends no run
+            self._file.close()
 
     def note(self, event: str, **keys: object) -> None:
         """One more line: a dotted constant and its keys."""

@@ -182,7 +182,7 @@ def _held(folder: BatchFolder) -> Iterator[None]:
         with FolderLock(folder.root):
             yield
     except (UsageError, KeyMissing):
-        if there != folder.root:
+        if there != folder.root and not folder.index.exists() and not (folder.root / "images").exists():
             shutil.rmtree(folder.root, ignore_errors=True)
             with contextlib.suppress(OSError):
                 for made in folder.root.absolute().parents:

@@ -11,6 +11,7 @@ from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.folder import BatchFolder
+from batchgen.errors import UsageError
 from batchgen.lifecycle import OPEN, Record, State
 from batchgen.model import Request
 
@@ -50,6 +51,8 @@ def status(out: Path | str) -> BatchStatus:
     """
     folder = BatchFolder(Path(out))
     with JournalView(folder.journal) as journal:
+        if not folder.plan.is_file():
+            raise UsageError(f"{folder.root} has no plan yet: no run has got past planning. Run the manifest.")
         plan = PlanFile(folder.plan)
         tallies = journal.tallies()
         doubtful = dict(journal.in_state(State.IN_DOUBT, at_most=_SHOWN))
@@ -57,7 +60,8 @@ def status(out: Path | str) -> BatchStatus:
         if not running:  # what a run was about to hear when it ended is in doubt, too
             doubtful |= journal.in_state(State.SUBMITTING, at_most=_SHOWN - len(doubtful))
         runs = len(journal.runs())
-    requests = {state: tally.requests for state, tally in tallies.items()}
+        dropped = _dropped(plan, journal)
+    requests = {state: tally.requests - dropped.get(state, 0) for state, tally in tallies.items()}
     if not running:
         requests[State.IN_DOUBT] = requests.get(State.IN_DOUBT, 0) + requests.pop(State.SUBMITTING, 0)
     unreached = plan.head.requests - sum(requests.values())
@@ -78,6 +82,16 @@ def status(out: Path | str) -> BatchStatus:
 def open_requests(found: BatchStatus) -> int:
     """Requests at which the API may hold something that was paid for."""
     return sum(found.requests[state] for state in OPEN)
+
+
+def _dropped(plan: PlanFile, journal: JournalView) -> dict[State, int]:
+    """How many requests of each state the plan no longer asks for: those that failed or were never taken."""
+    found = {state: set(journal.keys(frozenset({state}))) for state in (State.FAILED, State.PLANNED)}
+    if any(found.values()):
+        for key in plan.keys():  # noqa: SIM118  # it is no mapping
+            for keys in found.values():
+                keys.discard(key)
+    return {state: len(keys) for state, keys in found.items()}
 
 
 def _doubt(request: Request, record: Record) -> Doubt:

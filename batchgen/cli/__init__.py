@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from batchgen.cli.flags import duration, planning, rate, retry, shared
-from batchgen.cli.speech import say
+from batchgen.cli.speech import complain, say
 from batchgen.errors import BatchgenError, ManifestError
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def _exit_code() -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return 2
     except BatchgenError as error:
         _say_error(error)
@@ -195,7 +196,7 @@ def _say_error(error: BatchgenError) -> None:
     if "--json" in sys.argv:
         say({"error": str(error), "exit_code": error.exit_code})
     text = str(error)
-    print(text if "\n" in text or isinstance(error, ManifestError) else f"batchgen: {text}", file=sys.stderr)
+    complain(text if "\n" in text or isinstance(error, ManifestError) else f"batchgen: {text}")
 
 
 def _report(bug: Exception) -> None:
@@ -204,10 +205,9 @@ def _report(bug: Exception) -> None:
 
     with tempfile.NamedTemporaryFile("w", prefix="batchgen-bug-", suffix=".txt", delete=False) as file:
         traceback.print_exception(bug, file=file)
-    print(
+    complain(
         f"batchgen: a bug in batchgen: {type(bug).__name__}: {bug}. Nothing paid for is lost. "
-        f"Please report it with {file.name}, then run the same command again.",
-        file=sys.stderr,
+        f"Please report it with {file.name}, then run the same command again."
     )
 
 

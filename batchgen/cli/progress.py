@@ -32,13 +32,14 @@ class ProgressView(Observer):
         self._quiet = quiet
         self._verbose = verbose
         self._bar: tqdm[NoReturn] | None = None
-        self._wanted = self._done = self._failed = 0
+        self._wanted = self._done = self._failed = self._stored_before = 0
         self._waiting: dict[str, tuple[float, Request]] = {}  #: requests in flight, oldest first
         self._began = self._said = time.monotonic()
 
     def begun(self, progress: Progress) -> None:
         """Show the bar, or say what is to come."""
         self._wanted, self._done = progress.wanted, progress.stored
+        self._stored_before, self._began = progress.stored, time.monotonic()
         if progress.simulated:
             self._say("simulated: pictures are drawn on this machine, nothing is generated or paid")
         if self._stream.isatty() and not self._quiet:
@@ -88,9 +89,8 @@ class ProgressView(Observer):
 
     def overdue(self, request: Request, record: Record) -> None:
         """Say what is left behind."""
-        self._say(
-            f"not waiting any longer for job {record.job_id} ({_short(request.prompt)}); run again to ask about it"
-        )
+        what = "the images of" if record.state is State.READY else "the end of"
+        self._say(f"no longer waiting for {what} job {record.job_id} ({_short(request.prompt)}); run again to go on")
 
     def trouble(self, request: Request, reason: str) -> None:
         """Say what is tried again, if that is wanted."""
@@ -105,9 +105,11 @@ class ProgressView(Observer):
         if self._bar is not None:
             self._bar.set_postfix_str(", ".join(self._parts()), refresh=False)
         elif time.monotonic() - self._said >= _EVERY:
-            rate = self._done / max(1e-9, time.monotonic() - self._began)
-            left = (self._wanted - self._done - self._failed) / rate if rate else 0.0
-            self._say(f"{self._done}/{self._wanted} images, {', '.join(self._parts())}, about {left:.0f} s to go")
+            said = f"{self._done}/{self._wanted} images, {', '.join(self._parts())}"
+            if self._done > self._stored_before:
+                rate = (self._done - self._stored_before) / (time.monotonic() - self._began)
+                said += f", about {(self._wanted - self._done - self._failed) / rate:.0f} s to go"
+            self._say(said)
 
     def _parts(self) -> list[str]:
         parts = [f"{len(self._waiting)} in flight"]

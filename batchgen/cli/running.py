@@ -15,7 +15,7 @@ from batchgen.app.running import Stopped, StopSwitch, run_async
 from batchgen.app.settings import Settings
 from batchgen.cli import words
 from batchgen.cli.progress import ProgressView
-from batchgen.cli.speech import say
+from batchgen.cli.speech import complain, say
 
 #: A terminal that is closed (SIGHUP) ends a run as SIGTERM does; Windows has no such signal.
 _SIGNAL_EXITS = {
@@ -40,8 +40,11 @@ def run_to_exit_code(
     try:
         result = asyncio.run(_run(manifest, out, settings, view, caught))
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        return _SIGNAL_EXITS[caught[0]]
+        code = _SIGNAL_EXITS[caught[0]]
+        if as_json:
+            say({"error": str(stopped), "exit_code": code})
+        complain(str(stopped))
+        return code
     finally:
         with contextlib.suppress(OSError):
             view.close()
@@ -51,7 +54,7 @@ def run_to_exit_code(
     elif not quiet:
         say(words.result_text(result, again=command_line(sys.argv)))
     elif code:
-        print(words.result_text(result, again=command_line(sys.argv)), file=sys.stderr)
+        complain(words.result_text(result, again=command_line(sys.argv)))
     return code
 
 
@@ -67,6 +70,8 @@ async def _run(
 
     with contextlib.suppress(NotImplementedError):  # Windows
         for number in _SIGNAL_EXITS:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue  # `nohup`: whoever started us wants us to live on
             loop.add_signal_handler(number, stop, number)
     return await run_async(manifest, out=out, settings=settings, observer=view, switch=switch)
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from typing import Any
+
+
+def complain(text: str) -> None:
+    """Print a text on standard error, where somebody may still read it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def say(what: str | dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from batchgen.errors import AccountBlocked, AnswerInDoubt, APIError, RequestRefused, StorageFailed, TryLater
 from batchgen.lifecycle import (
@@ -31,51 +30,19 @@ from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, JOB_FAILURES, Brakes, In
 from batchgen.ports import (
     Accepted,
     Claim,
-    Clock,
     Completed,
     Failed,
     Feed,
-    ImageAPI,
-    ImageCheck,
-    ImageStore,
-    Journal,
-    Observer,
     Submission,
 )
 from batchgen.runner.collecting import Collector
+from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.pace import Pace
 from batchgen.runner.polls import Overdue, Polls
 from batchgen.runner.slots import Slots
 
 #: Failures after which the API may still have what was paid for.
 _MAY_STILL_EXIST = (FailureKind.JOB_LOST, FailureKind.RESULT_LOST)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
-    """What a run may do at once, how long it waits, and how much it may ask for."""
-
-    concurrency: int  #: jobs in flight
-    rate: float | None = None  #: submissions a second
-    in_doubt: InDoubt = InDoubt.HOLD
-    max_images: int | None = None  #: images asked for by this run, repeated submissions included
-    job_deadline: float = 900.0  #: seconds from submission until a job is left for a later run
-    max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
-    grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
-    downloads: int = 16  #: images downloaded at once
-    decoders: int = 2  #: images decoded at once
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """The world as the runner sees it."""
-
-    api: ImageAPI
-    journal: Journal
-    store: ImageStore
-    check: ImageCheck
-    clock: Clock
-    observer: Observer
 
 
 class Runner:
@@ -105,6 +72,7 @@ class Runner:
         self._carried: set[asyncio.Task[None]] = set()
         self._unsubmitted: set[asyncio.Task[None]] = set()  #: tasks, the admission among them, that a stop lets go
         self._stopping = False
+        self._decided = asyncio.Event()  #: set when the answer to a submission is there, or lost
         self._brakes = Brakes(max_images=limits.max_images, max_wait=limits.max_wait)
         self.stop_reason: str | None = None  #: why not everything was submitted; None if everything was
         self.error: Exception | None = None  #: what has to be mended first: account, disk, or a bug of ours
@@ -234,7 +202,7 @@ class Runner:
         try:
             with self._let_go_by_a_stop():
                 await self._pace.ready()
-            self.stop(self._brakes.ask_for(request.samples))
+                await self._leave_to_ask(request)
             if self._stopping:
                 return record
             record = await self._submit(request, record)
@@ -243,6 +211,15 @@ class Runner:
             return record
         finally:
             self._slots.leave()
+
+    async def _leave_to_ask(self, request: Request) -> None:
+        """Count the request's images against what may be asked for; stop where that is too much."""
+        while (reason := self._brakes.ask_for(request.samples)) is not None:
+            if not self._brakes.undecided:
+                self.stop(reason)
+                return
+            self._decided.clear()
+            await self._decided.wait()
 
     async def _await_end_in_slot(self, request: Request, record: Record) -> Record:
         """For a job that was submitted before: by an earlier run, or for the links of its images."""
@@ -269,6 +246,7 @@ class Runner:
         elif record.state is State.FAILED:
             record = await self._record(request, record, Reopened())
         record = await self._record(request, record, SubmitStarted())
+        refused = False
         try:
             answer = await self._ports.api.submit(request)
         except AnswerInDoubt as lost:
@@ -277,8 +255,11 @@ class Runner:
             self.stop(self._brakes.doubted(lost.message))
             return record
         except (TryLater, RequestRefused, AccountBlocked) as refusal:
-            self._brakes.refund(request.samples)
+            refused = True
             return await self._refused(request, record, refusal)
+        finally:
+            self._brakes.decided(request.samples, refused=refused)
+            self._decided.set()
         return await self._taken(request, record, answer)
 
     async def _taken(self, request: Request, record: Record, answer: Submission) -> Record:
@@ -350,8 +331,11 @@ class Runner:
         Args:
             fresh_links: how often this run has asked the job for fresh links.
         """
+        if isinstance(self.error, StorageFailed):
+            raise Overdue  # no room for images; the next run fetches them
         images, lost = await self._collector.collect(request, record.urls)
         if not lost:
+            self._brakes.stored()
             made = len(images)
             unmade = tuple(_unmade(sample, made, request.samples) for sample in range(made, request.samples))
             return await self._record(request, record, ImagesStored(images=tuple(images), missing=unmade))
@@ -362,6 +346,7 @@ class Runner:
         age = self._ports.clock.now() - (record.completed_at or 0.0)
         if age < GIVE_UP_AFTER and any(one.passing for one in lost):
             self._ports.observer.overdue(request, record)
+            self.stop(self._brakes.missed(failure.message))
             raise Overdue
         if record.reopened:
             return await self._record(request, record, ResultLost(failure=failure, again=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,8 +39,8 @@ CREATE TABLE records (                  -- what the events of each request add u
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX records_by_state ON records (state, images, attempts);
 """
-#: Bytes kept free for the answers of some hundred submissions.
-_BALLAST = 2 * 2**20
+#: Bytes kept free for the answers of some hundred submissions, each of which may take a transaction of its own.
+_BALLAST = 8 * 2**20
 #: Keys in one query; SQLite's own limit is far above.
 _KEYS_AT_ONCE = 500
 _STATES = {state.value: state for state in State}
@@ -83,7 +84,9 @@ def fill(ballast: Path) -> None:
     """Take the space now, while nothing has been paid for that would need it."""
     try:
         if not ballast.exists() or ballast.stat().st_size < _BALLAST:
-            ballast.write_bytes(bytes(_BALLAST))
+            with ballast.open("wb") as file:
+                file.write(os.urandom(_BALLAST))  # what a disk could compress would keep no room
+                os.fsync(file.fileno())
     except OSError as error:
         with contextlib.suppress(OSError):
             ballast.unlink(missing_ok=True)

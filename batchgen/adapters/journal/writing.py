@@ -32,7 +32,7 @@ from batchgen.adapters.journal.database import (
     translated,
 )
 from batchgen.errors import StorageFailed
-from batchgen.lifecycle import OPEN, Event, IllegalStep, Record, State, SubmitStarted, advance
+from batchgen.lifecycle import OPEN, Event, IllegalStep, Record, State, advance
 from batchgen.model import RequestKey, RunId
 
 
@@ -62,7 +62,6 @@ class SQLiteJournal:
         self._connection = connect(path)
         self._ballast = path.with_name("ballast")
         self._full: StorageFailed | None = None  #: what the disk said when the ballast was let go
-        fill(self._ballast)
         self._reading = threading.Lock()
         self._writer = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._writer.start()
@@ -119,7 +118,11 @@ class SQLiteJournal:
 
         Args:
             facts: a JSON object.
+
+        Raises:
+            StorageFailed: the disk has no room to begin.
         """
+        fill(self._ballast)
         with self._reading, translated(self._path), self._reader:
             row = (self._run_id, self._clock(), facts)
             self._reader.execute("INSERT INTO runs (run_id, started_at, facts) VALUES (?, ?, ?)", row)
@@ -163,9 +166,6 @@ class SQLiteJournal:
             with translated(self._path), connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for entry in batch:
-                    if self._full is not None and isinstance(entry.event, SubmitStarted):
-                        answers.append((entry, self._full))
-                        continue
                     try:
                         after = self._append(connection, entry, staged)
                     except (IllegalStep, StorageFailed) as refused:
@@ -192,6 +192,8 @@ class SQLiteJournal:
         if before is None:
             with translated(self._path):  # a damaged record is this entry's own trouble
                 before = records_of(connection, [entry.key]).get(entry.key, Record())
+        if self._full is not None and before.state is not State.SUBMITTING:
+            raise self._full  # what room is left is for the answers to submissions that are on their way
         at = self._clock()
         after = advance(before, entry.event, at=at, run_id=self._run_id)
         connection.execute(

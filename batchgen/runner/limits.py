@@ -1,0 +1,35 @@
+"""What a run is given: the limits it keeps, and the world as it sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchgen.model import InDoubt
+from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What a run may do at once, how long it waits, and how much it may ask for."""
+
+    concurrency: int  #: jobs in flight
+    rate: float | None = None  #: submissions a second
+    in_doubt: InDoubt = InDoubt.HOLD
+    max_images: int | None = None  #: images asked for by this run, repeated submissions included
+    job_deadline: float = 900.0  #: seconds from submission until a job is left for a later run
+    max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
+    grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
+    downloads: int = 16  #: images downloaded at once
+    decoders: int = 2  #: images decoded at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The world as the runner sees it."""
+
+    api: ImageAPI
+    journal: Journal
+    store: ImageStore
+    check: ImageCheck
+    clock: Clock
+    observer: Observer
