@@ -12,7 +12,7 @@ from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.folder import BatchFolder
 from batchgen.errors import UsageError
-from batchgen.lifecycle import OPEN, Record, State
+from batchgen.lifecycle import Record, State
 from batchgen.model import Request
 
 #: Requests in doubt that are shown in full.
@@ -77,11 +77,6 @@ def status(out: Path | str) -> BatchStatus:
         attempts=sum(tally.attempts for tally in tallies.values()),
         doubts=[_doubt(request, doubtful[request.key]) for request in wanted_doubts],
     )
-
-
-def open_requests(found: BatchStatus) -> int:
-    """Requests at which the API may hold something that was paid for."""
-    return sum(found.requests[state] for state in OPEN)
 
 
 def _dropped(plan: PlanFile, journal: JournalView) -> dict[State, int]:
