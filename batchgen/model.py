@@ -70,6 +70,8 @@ class Row:
     params: Mapping[str, ParamValue]  #: canonical values, defaults filled in; neither the prompt nor a tag
     file_prefix: str  #: already safe for a file name
     labels: Mapping[str, LabelValue] = field(default_factory=dict)
+    repeats: range = range(1)  #: which submissions of it are wanted; 0 is the first
+    split: str | None = None  #: the part of the dataset that it says itself; None: by the manifest's shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,7 @@ class Plan:
         seen: set[str] = set()
         position = requests = 0
         for row in self.manifest.rows():
-            for repeat in range(self.manifest.repeat):
+            for repeat in row.repeats:
                 key = request_key(self.manifest.profile, row.prompt, row.params, repeat)
                 if key in seen:
                     yield Duplicate(row_index=row.index, key=key, prompt=row.prompt)
@@ -139,7 +139,7 @@ class Plan:
             prompt=row.prompt,
             params=row.params,
             labels=row.labels,
-            split=split_of(row.prompt, self.manifest.split),
+            split=row.split or split_of(row.prompt, self.manifest.split),
         )
 
 

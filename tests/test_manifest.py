@@ -7,8 +7,10 @@ import csv
 import io
 import json
 import os
+import re
 import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ from batchgen.errors import BatchgenError, ManifestError, Problem, UsageError
 from batchgen.manifest import RESERVED, Manifest, Overrides, json_schema, parse_rate, read_manifest, safe_name
 from batchgen.manifest import document as yaml_document
 from batchgen.manifest.problems import KEPT, Problems
-from batchgen.model import InDoubt, LabelValue, Row
+from batchgen.model import InDoubt, LabelValue, Request, Row
+from batchgen.planning import Plan
 from batchgen.profile import Profile
 
 CASES = Path(__file__).parent / "cases" / "manifest"
@@ -52,6 +55,10 @@ def find_profile(name: str) -> Profile:
     return SD3 if name == "sd3" else SEEDED
 
 
+def profiles_with(parameter: str) -> list[str]:
+    return [profile.name for profile in (SD3, SEEDED) if parameter in profile.parameters]
+
+
 Write = Callable[..., Path]
 
 
@@ -69,7 +76,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def read(path: Path, **overrides: Any) -> Manifest:
-    return read_manifest(path, find_profile=find_profile, overrides=Overrides(**overrides))
+    return read_manifest(path, find_profile=find_profile, profiles_with=profiles_with, overrides=Overrides(**overrides))
 
 
 def rows(path: Path, **overrides: Any) -> list[Row]:
@@ -83,22 +90,27 @@ def problems(path: Path, **overrides: Any) -> tuple[Problem, ...]:
 
 
 def outcome(path: Path) -> str:
-    """What becomes of a manifest, as text: one line of JSON a row, or its problems."""
+    """What becomes of a manifest, as text: what it warns of and a line of JSON for each request, or its problems."""
     try:
-        lines = [
-            json.dumps([row.prompt, row.params, row.file_prefix, row.labels], ensure_ascii=False) for row in rows(path)
-        ]
+        manifest = read(path, moment=datetime(2026, 11, 25, 23, 59, 58, tzinfo=UTC))
+        lines = [f"warning: {warning}" for warning in manifest.warnings]
+        lines += [_line(request) for request in Plan(manifest)]
     except ManifestError as error:
         lines = [str(error)]
     return "\n".join(lines) + "\n"
 
 
-# Golden cases: a manifest, and beside it what becomes of it
+def _line(request: Request) -> str:
+    parts = [request.file_stem, request.prompt, request.params, request.labels]
+    return json.dumps([*parts, *([request.split] if request.split else [])], ensure_ascii=False)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(path.name for path in CASES.iterdir() if path.suffix in (".yaml", ".csv", ".tsv"))
-)
+# Golden cases: a manifest, and beside it the plan that it becomes
+
+NAMES = sorted(path.name for path in CASES.iterdir() if path.suffix in (".yaml", ".csv", ".tsv", ".jsonl"))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_manifest_becomes_what_stands_beside_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CASES)
     expected = Path(name).with_suffix(".expected.txt")
@@ -177,13 +189,17 @@ def test_an_empty_file_is_refused(write: Write, name: str, content: bytes) -> No
     [
         ("m.csv", "prompt,place\nA fox,here\nAn owl,Zürich\n".encode("latin-1"), 3),
         ("m.yaml", "prompts:\n  - Zürich\n".encode("latin-1"), 2),
-        ("m.csv", "prompt\nA fox\n".encode("utf-16"), 1),
+        ("m.csv", b"\xff\xfep\0r", 1),
     ],
 )
-def test_a_file_that_is_not_utf8_is_refused_with_the_line(write: Write, name: str, content: bytes, line: int) -> None:
+def test_a_file_that_is_not_text_is_refused_with_the_line(write: Write, name: str, content: bytes, line: int) -> None:
     (problem,) = problems(write(content, name))
     assert problem.line == line
-    assert problem.message.startswith("the file is not UTF-8 text")
+    assert re.match("the file is not UTF-(8|16) text", problem.message)
+
+
+def test_a_table_in_utf16_with_its_mark_is_read(write: Write) -> None:
+    assert [row.prompt for row in rows(write("prompt\nA fox, Zürich\n".encode("utf-16"), "m.tsv"))] == ["A fox, Zürich"]
 
 
 @pytest.mark.parametrize("name", ["m.yaml", "m.csv"])
@@ -194,11 +210,16 @@ def test_a_nul_byte_is_refused_with_its_line(write: Write, name: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["animals.yaml", "everything-at-once.yaml", "table.csv", "bad-cells.csv"])
-def test_windows_line_endings_and_a_byte_order_mark_change_nothing(write: Write, case: str) -> None:
+def test_windows_line_endings_and_a_byte_order_mark_change_nothing_but_newlines_in_cells(
+    write: Write, case: str
+) -> None:
+    def without_keys(text: str) -> str:
+        return re.sub(r"-[0-9b-z]{10}\"", '"', text).replace("\\r\\n", "\\n")
+
     plain = (CASES / case).read_bytes()
-    expected = outcome(write(plain, case))
+    expected = without_keys(outcome(write(plain, case)))
     as_windows = b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n")
-    assert outcome(write(as_windows, case)).replace("\\r\\n", "\\n") == expected
+    assert without_keys(outcome(write(as_windows, case))) == expected
 
 
 def test_a_table_with_bare_carriage_returns_is_read(write: Write) -> None:
@@ -233,7 +254,7 @@ def test_a_manifest_says_what_its_file_says(write: Write) -> None:
     manifest = read(write(content))
     assert (manifest.source, manifest.path) == ("manifest.yaml", Path("manifest.yaml"))
     assert (manifest.batch_id, manifest.profile) == ("Animals-2026", SD3)
-    assert (manifest.concurrency, manifest.rate, manifest.repeat) == (4, 5.0, 2)
+    assert (manifest.concurrency, manifest.rate) == (4, 5.0)
     assert (manifest.in_doubt, manifest.price_per_image) == (InDoubt.RETRY, 0.008)
 
 
@@ -241,7 +262,7 @@ def test_what_a_manifest_leaves_out_comes_from_the_profile_and_the_files_name(wr
     content = "profile: seeded\nparams: {model_id: m}\nprompts: [A fox]"
     manifest = read(write(content, "red & white.yaml"))
     assert (manifest.batch_id, manifest.profile) == ("red-white", SEEDED)
-    assert (manifest.concurrency, manifest.rate, manifest.repeat) == (3, None, 1)
+    assert (manifest.concurrency, manifest.rate) == (3, None)
     assert (manifest.in_doubt, manifest.price_per_image) == (InDoubt.HOLD, 0.01)
 
 
@@ -293,7 +314,7 @@ def test_everything_wrong_on_the_command_line_is_told_with_the_rest(write: Write
     assert found == [
         "override: samples: must be a whole number from 1 to 4, not 9.",
         "override: width: must be a whole number of at least 1, not true.",
-        "override: sd3 has no seed: its results cannot be repeated. Remove it.",
+        "override: sd3 has no seed: its results cannot be repeated. Remove it; seeded has one.",
         "override: file_prefix: is a tag, not a parameter. Give it outside params, as file_prefix.",
         "override: guidence_scale: sd3 has no such parameter; it knows negative_prompt, num_inference_steps, samples, "
         "guidance_scale, height, width, direct_link, webhook, queued_image_urls. Did you mean guidance_scale?",
@@ -512,17 +533,19 @@ def test_every_key_of_the_schema_is_explained() -> None:
     schema: dict[str, Any] = json_schema()
     assert schema["additionalProperties"] is False
     assert schema["required"] == ["prompts"]
-    entry = schema["$defs"]["PromptEntry"]
-    for part in (schema, entry):
+    parts = {name: part for name, part in schema["$defs"].items() if "properties" in part}
+    for part in (schema, *parts.values()):
         assert all(described["description"] for described in part["properties"].values())
-    assert list(entry["properties"]) == ["prompt", "params", "labels", "file_prefix"]
+    assert list(parts) == ["Axes", "Column", "Draw", "FileEntry", "PromptEntry"]
 
 
 def test_every_example_of_the_schema_is_taken() -> None:
     schema: dict[str, Any] = json_schema()
     for key, described in schema["properties"].items():
         for example in described.get("examples", []):
-            manifest = {"prompts": ["A fox"], **({} if example == "simulator" else {key: example})}
+            prompts = [{"file": "rows.csv"}] if key == "columns" else ["A fox"]
+            (_SCRATCH[0] / "rows.csv").write_text("Prompt,Category\nA fox,animal\n")
+            manifest = {"prompts": prompts, **({} if example == "simulator" else {key: example})}
             assert read_yaml(json.dumps(manifest))
 
 
@@ -564,7 +587,7 @@ def survives(content: str | bytes, name: str) -> None:
 
 
 KINDS = st.sampled_from(["m.yaml", "m.csv", "m.tsv"])
-SOURCES = [path.read_text(encoding="utf-8") for path in sorted(CASES.iterdir()) if path.suffix != ".txt"]
+SOURCES = [path.read_text(encoding="utf-8") for path in sorted(CASES.glob("*.*")) if path.suffix != ".txt"]
 PIECES = [
     *"{}[]:,-#&*!|>'\"%@`?\n\t ~=<;", "- ", ": ", "<<: ", "---\n", "...\n", "!!int ", "&a ", "*a", "null", "1e9",
     ".nan", "0x", "\x85", "\u2028", "\ufeff", "\r", '"', '""', "prompts:", "prompt", "params:", "2024-13-45", "\\ud800",

@@ -31,14 +31,14 @@ SPLIT_WORDS = ("train", "training", "validation", "valid", "val", "dev", "test",
 
 
 def a_manifest(rows: Iterable[Row], *, repeat: int = 1) -> Manifest:
-    kept = list(rows)
+    kept = [replace(row, repeats=range(repeat)) for row in rows]
 
     def read() -> Iterator[Row]:
         return iter(kept)
 
     return Manifest(
         source="m.yaml", path=Path("m.yaml"), sha256="0" * 64, batch_id="b", profile=a_profile(), concurrency=1,
-        rate=None, in_doubt=InDoubt.HOLD, price_per_image=0.5, repeat=repeat, read_rows=read,
+        rate=None, in_doubt=InDoubt.HOLD, price_per_image=0.5, read_rows=read,
     )  # fmt: skip
 
 

@@ -71,12 +71,12 @@ class Space:
         exclude: Sequence[Mapping[str, Value]] = (),
         include: Sequence[Mapping[str, Value]] = (),
     ) -> None:
-        self._dimensions = tuple(dimensions)
+        self.dimensions = tuple(dimensions)
         self._include = tuple(include)
         #: the values to leave out, by the names they are of: takes a look-up, however many there are
         self._exclude: dict[tuple[str, ...], set[tuple[object, ...]]] = {}
         #: of the full product, before exclude and include
-        self.size = math.prod(len(dimension) for dimension in self._dimensions)
+        self.size = math.prod(len(dimension) for dimension in self.dimensions)
         self._refuse_repeated_names()
         for entries in exclude:
             if not entries:
@@ -86,7 +86,7 @@ class Space:
 
     def _refuse_repeated_names(self) -> None:
         seen: set[str] = set()
-        for name in (name for dimension in self._dimensions for name in dimension.names):
+        for name in (name for dimension in self.dimensions for name in dimension.names):
             if name in seen:
                 raise Refused(f"{name}: is given twice.", "An axis or variable stands once, in grid or in zip.")
             seen.add(name)
@@ -100,14 +100,19 @@ class Space:
         if not 0 <= index < self.size:
             raise IndexError("index is not in range(size)")
         digits: list[int] = []
-        for dimension in reversed(self._dimensions):
+        for dimension in reversed(self.dimensions):
             index, digit = divmod(index, len(dimension))
             digits.append(digit)
         return {
             name: column[digit]
-            for dimension, digit in zip(self._dimensions, reversed(digits), strict=True)
+            for dimension, digit in zip(self.dimensions, reversed(digits), strict=True)
             for name, column in zip(dimension.names, dimension.columns, strict=True)
         }
+
+    @property
+    def excludes(self) -> bool:
+        """Whether anything is left out."""
+        return bool(self._exclude)
 
     def excluded(self, combination: Mapping[str, Value]) -> bool:
         """Whether some exclude has no entry that differs. Numbers compare by value: 7 is 7.0, but true is not 1."""

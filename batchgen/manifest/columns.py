@@ -1,19 +1,49 @@
-"""What the columns of a table mean, and the rows that its records make."""
+"""What the columns of a table mean, and what its records so say of their rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-from batchgen.manifest.names import near, safe_name, squashed
-from batchgen.manifest.parameters import LabelNames, Parameters, misspelt_column
+from batchgen.manifest.names import did_you_mean, near, sendable, shown, squashed, written
+from batchgen.manifest.parameters import LabelNames, Parameters, check_label, misspelt_column
 from batchgen.manifest.problems import Problems, Refused
-from batchgen.manifest.table import Record, delimiter_name
-from batchgen.model import ParamValue, Row
+from batchgen.manifest.schema import LabelType
+from batchgen.manifest.tables import Cell, Record, Table
+from batchgen.model import LabelValue, ParamValue
+from batchgen.profile import Parameter
 
 #: Different cells of a column whose checked value is remembered.
 _REMEMBERED = 4_096
+_LABEL = "label."
+_INDEX_TYPES: Mapping[LabelType, str] = {"text": "str", "integer": "int", "number": "float", "boolean": "bool"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What one column is: a target like `prompt`, `guidance_scale` or `label.class`; or nothing."""
+
+    target: str | None
+    type: LabelType | None = None  #: of a label; None: as it stands there
+
+    @property
+    def label(self) -> str | None:
+        """The label that it is, if it is one."""
+        return self.target.removeprefix(_LABEL) if self.target and self.target.startswith(_LABEL) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a row says for itself, over all that holds for its source."""
+
+    line: int  #: 1-based
+    prompt: str | None = None
+    file_prefix: str | None = None
+    split: str | None = None
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+    labels: Mapping[str, LabelValue] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)  #: what templates may name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,137 +51,250 @@ class Columns:
     """The meaning of a table's cells, by their position in a record."""
 
     count: int
-    prompt: int
+    prompt: int | None
     file_prefix: int | None
-    params: Mapping[int, tuple[str, Callable[[str], ParamValue]]]  #: name, and how its cells are checked
-    labels: Mapping[int, str]
+    split: int | None
+    params: Mapping[int, tuple[str, Callable[[Cell], ParamValue]]]  #: name, and how its cells are checked
+    labels: Mapping[int, tuple[str, Callable[[Cell], LabelValue]]]
+    words: Mapping[str, int]  #: what templates may name
+    label_types: Mapping[str, str]  #: label -> int, float, bool or str, where the table or its columns say so
 
 
-def columns_of(header: Record, parameters: Parameters, problems: Problems, *, delimiter: str) -> Columns | None:
-    """What the header says; None if there is no reading on, with the reasons in *problems*."""
-    names = [cell.strip() for cell in header.cells]
-    _refuse_doubtful(header.line, names, problems)
-    params: dict[int, tuple[str, Callable[[str], ParamValue]]] = {}
-    labels: dict[int, str] = {}
-    label_names = LabelNames()
-    for position, name in enumerate(names):
-        if name in parameters.known:
-            params[position] = (name, _cell_check(parameters, name))
-        elif name and name not in ("prompt", "file_prefix"):
+class ColumnReader:
+    """Finds out what the header of one table means.
+
+    Args:
+        mapping: what the manifest says of columns, by their names.
+        label_names: of the whole manifest.
+        prompt_given: whether the manifest has a prompt for all rows, so that no column need be one.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        mapping: Mapping[str, Meaning],
+        label_names: LabelNames,
+        *,
+        prompt_given: bool,
+    ) -> None:
+        self._parameters = parameters
+        self._mapping = mapping
+        self._label_names = label_names
+        self._prompt_given = prompt_given
+
+    def read(self, table: Table, problems: Problems) -> Columns | None:
+        """What the header says; None if there is no reading on, with the reasons in *problems*."""
+        _refuse_doubtful(table, problems)
+        meanings = self._meanings(table, problems)
+        at = {str(meaning.target): position for position, meaning in meanings.items()}
+        if "prompt" not in at and not self._prompt_given:
+            if "prompt" not in map(squashed, table.names):  # else it was named already
+                problems.add(table.line, "the table has no column prompt.", _prompt_hint(table))
+            return None
+        labels = {position: meaning for position, meaning in meanings.items() if meaning.label is not None}
+        types = {
+            str(meaning.label): _INDEX_TYPES[meaning.type] if meaning.type else table.types.get(table.names[position])
+            for position, meaning in labels.items()
+        }
+        return Columns(
+            count=len(table.names),
+            prompt=at.get("prompt"),
+            file_prefix=at.get("file_prefix"),
+            split=at.get("split"),
+            params={
+                position: (name, _param_check(self._parameters, name))
+                for name, position in at.items()
+                if name in self._parameters.known
+            },
+            labels={
+                position: (str(meaning.label), _label_check(meaning, text=table.text))
+                for position, meaning in labels.items()
+            },
+            words={str(meaning.label): position for position, meaning in labels.items()}
+            | {name: position for position, name in enumerate(table.names)},
+            label_types={name: kind for name, kind in types.items() if kind is not None},
+        )
+
+    def _meanings(self, table: Table, problems: Problems) -> dict[int, Meaning]:
+        """What each column is, by position, without those that are nothing; no two are the same."""
+        found: dict[str, tuple[int, Meaning]] = {}
+        for position, name in enumerate(table.names):
+            if not name or name in table.names[:position]:
+                continue  # refused already
             try:
-                _check_label_column(name, header.line, parameters, label_names)
+                meaning = self._meaning(name, table.line)
+                if meaning.target in found:
+                    raise Refused(f"{name}: is a second column for {meaning.target}.", "Map one of them to null.")
             except Refused as refusal:
-                problems.refuse(header.line, refusal)
-            labels[position] = name
-    if "prompt" not in names:
-        if "prompt" not in map(squashed, names):  # else it was named already
-            problems.add(header.line, "the table has no column prompt.", _prompt_hint(names, delimiter))
-        return None
-    prefix = names.index("file_prefix") if "file_prefix" in names else None
-    return Columns(count=len(names), prompt=names.index("prompt"), file_prefix=prefix, params=params, labels=labels)
+                problems.refuse(table.line, refusal)
+            else:
+                if meaning.target is not None:
+                    found[meaning.target] = position, meaning
+        return dict(found.values())
 
-
-def _refuse_doubtful(line: int, names: list[str], problems: Problems) -> None:
-    for position, name in enumerate(names):
-        if not name:
-            problems.add(line, f"column {position + 1} has no name.", "Name it in the first line, or remove it.")
-        elif name in names[:position]:
-            first = names.index(name) + 1
-            problems.add(
-                line, f"{name}: stands twice in the header, as columns {first} and {position + 1}.", "Rename one."
+    def _meaning(self, name: str, line: int | None) -> Meaning:
+        if name in self._mapping:
+            return self._mapping[name]
+        if name in self._parameters.known or name in ("prompt", "file_prefix", "split"):
+            return Meaning(target=name)
+        if name == "batch_id":
+            raise Refused(
+                "batch_id: a table is one batch, so no column can set it.", "Remove it; use --batch-id instead."
             )
+        if meant := misspelt_column(name, self._parameters.known):
+            raise Refused(f"{name}: unknown column.", f"Did you mean {meant}?")
+        if name == "seed":
+            self._parameters.must_know(name)  # says why there is none
+        self._label_names.check(name, line)
+        return Meaning(target=_LABEL + name)
 
 
-def _check_label_column(name: str, line: int, parameters: Parameters, label_names: LabelNames) -> None:
-    if name == "batch_id":
-        raise Refused("batch_id: a table is one batch, so no column can set it.", "Remove it; use --batch-id instead.")
-    if meant := misspelt_column(name, parameters.known):
-        raise Refused(f"{name}: unknown column.", f"Did you mean {meant}?")
-    if name == "seed":
-        parameters.must_know(name)  # says why there is none
-    label_names.check(name, line)
+def check_meaning(column: str, meaning: Meaning, parameters: Parameters) -> None:
+    """
+    Raises:
+        Refused: no column can have that meaning.
+    """
+    target = meaning.target
+    if target is None or target in ("prompt", "file_prefix", "split") or target in parameters.known:
+        return
+    if meaning.label is not None:
+        return
+    known = ["prompt", "file_prefix", "split", *parameters.known]
+    hint = did_you_mean(target, known) or f"To keep the column as a label: {column}: {_LABEL}{target}."
+    raise Refused(f"{column}: no column can be {target!r}; there are {', '.join(known)} and label.NAME.", hint)
 
 
-def _prompt_hint(names: list[str], delimiter: str) -> str:
-    if meant := near("prompt", names):
-        return f"Is it {meant}? Call it prompt."
-    found = ", ".join(name for name in names[:20] if name)
-    return f"The first line names the columns; read with {delimiter_name(delimiter)} it has: {found}."
+def _refuse_doubtful(table: Table, problems: Problems) -> None:
+    for position, name in enumerate(table.names):
+        if not name:
+            hint = "Name it in the first line, or remove it."
+            problems.add(table.line, f"column {position + 1} has no name.", hint)
+        elif name in table.names[:position]:
+            first = table.names.index(name) + 1
+            message = f"{name}: stands twice in the header, as columns {first} and {position + 1}."
+            problems.add(table.line, message, "Rename one.")
 
 
-def _cell_check(parameters: Parameters, name: str) -> Callable[[str], ParamValue]:
-    check = partial(parameters.parse, name)
-    return check if parameters.known[name].type == "text" else lru_cache(_REMEMBERED)(check)
+def _prompt_hint(table: Table) -> str:
+    if meant := near("prompt", table.names):
+        return f"Is it {meant}? Call it prompt, or map it: columns: {{{meant}: prompt}}."
+    found = ", ".join(name for name in table.names[:20] if name)
+    if table.read_as is None:
+        return f"It has: {found}."
+    return f"The first line names the columns; read with {table.read_as} it has: {found}."
+
+
+def _param_check(parameters: Parameters, name: str) -> Callable[[Cell], ParamValue]:
+    def check(cell: Cell) -> ParamValue:
+        return parameters.parse(name, cell) if isinstance(cell, str) else parameters.check(name, cell)
+
+    return check if parameters.known[name].type == "text" else _remembering(check)
+
+
+def _label_check(meaning: Meaning, *, text: bool) -> Callable[[Cell], LabelValue]:
+    """How cells become labels: as they are, or of the type that the manifest declares; an empty cell is nothing."""
+    label = str(meaning.label)
+    if meaning.type is None:
+        return (lambda cell: str(cell) or None) if text else partial(check_label, label)
+    declared, as_text = Parameter(type=meaning.type), meaning.type == "text"
+
+    def check(cell: Cell) -> LabelValue:
+        if cell is None or cell == "":
+            return None
+        try:
+            if isinstance(cell, str):
+                return declared.parse(cell)
+            return written(cell) if as_text and isinstance(cell, bool | int | float) else declared.check(cell)
+        except ValueError as error:
+            raise Refused(f"{label}: {error}") from error
+
+    return _remembering(check)
+
+
+def _remembering(check: Callable[[Cell], ParamValue | LabelValue]) -> Callable[[Cell], ParamValue]:
+    remembered = lru_cache(_REMEMBERED, typed=True)(check)
+
+    def checked(cell: Cell) -> ParamValue:
+        try:
+            return remembered(cell)  # type: ignore[return-value]
+        except TypeError:  # a list has no hash
+            return check(cell)  # type: ignore[return-value]
+
+    return checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowMaker:
-    """Makes rows of records, and notes what is wrong with those of which it cannot."""
+class RowReader:
+    """What the records of a table say of their rows, and what is wrong with those that say nothing."""
 
+    table: Table
     columns: Columns
-    parameters: Parameters
-    problems: Problems
-    overrides: Mapping[str, ParamValue]  #: whatever the table says
-    file_prefix: str  #: where the table says nothing; safe
-    prefix_fixed: bool  #: whether it holds whatever the table says
+    named: Collection[str]  #: what the templates of the source name; other words are left out
+    own_prompts: bool  #: whether each row's prompt is its own
 
-    def rows(self, records: Iterator[Record]) -> Iterator[Row]:
-        """In the order of the table; positions count the refused ones, too."""
-        for index, record in enumerate(records):
-            if len(record.cells) == self.columns.count:
-                row = self._row(index, record)
-                if row is not None:
-                    yield row
-            else:
-                self._refuse_count(record)
+    def rows(self, problems: Problems) -> Iterator[Given | None]:
+        """In the order of the table; None for a row with problems."""
+        words = {name: position for name, position in self.columns.words.items() if name in self.named}
+        for record in self.table.records(problems):
+            try:
+                yield self._given(record, words, problems)
+            except Refused as refusal:
+                problems.refuse(record.line, refusal)
+                yield None
 
-    def _row(self, index: int, record: Record) -> Row | None:
+    def _given(self, record: Record, words: Mapping[str, int], problems: Problems) -> Given | None:
         cells, columns = record.cells, self.columns
-        params = self._params(record)
-        prompt = cells[columns.prompt]
-        if not prompt or prompt.isspace():
-            self.problems.add(record.line, "prompt: is empty.", "Write what the image shows, or remove the row.")
-            return None
+        if len(cells) != columns.count:
+            raise _wrong_count(len(cells), columns.count)
+        params = self._params(record, problems)
+        prompt = self._text("prompt", columns.prompt, cells) if self.own_prompts else None
+        if self.own_prompts and prompt is None:
+            raise Refused("prompt: is empty.", "Write what the image shows, or remove the row.")
         if params is None:
             return None
-        return Row(
-            index=index,
+        return Given(
+            line=record.line,
             prompt=prompt,
+            file_prefix=self._text("file_prefix", columns.file_prefix, cells),
+            split=self._text("split", columns.split, cells),
             params=params,
-            file_prefix=self._prefix(cells),
-            labels={name: cells[position] or None for position, name in columns.labels.items()},
+            labels={name: check(cells[position]) for position, (name, check) in columns.labels.items()},
+            words={name: _word(cells[position]) for name, position in words.items()},
         )
 
-    def _params(self, record: Record) -> dict[str, ParamValue] | None:
-        values = dict(self.parameters.defaults)
+    def _params(self, record: Record, problems: Problems) -> dict[str, ParamValue] | None:
+        values: dict[str, ParamValue] = {}
         refused = False
         for position, (name, check) in self.columns.params.items():
             cell = record.cells[position]
-            if not cell or cell.isspace():
+            if cell is None or (self.table.text and not str(cell).strip()):
                 continue
             try:
                 values[name] = check(cell)
             except Refused as refusal:
-                self.problems.refuse(record.line, refusal)
+                problems.refuse(record.line, refusal)
                 refused = True
-        if refused:
-            return None
-        try:
-            return self.parameters.complete({**values, **self.overrides})
-        except Refused as refusal:
-            self.problems.refuse(record.line, refusal)
-            return None
+        return None if refused else values
 
-    def _prefix(self, cells: list[str]) -> str:
-        position = self.columns.file_prefix
-        if position is None or self.prefix_fixed or not cells[position].strip():
-            return self.file_prefix
-        return safe_name(cells[position], fallback=self.file_prefix)
+    def _text(self, name: str, position: int | None, cells: Sequence[Cell]) -> str | None:
+        """What a cell of text says; None if it is blank."""
+        cell = None if position is None else cells[position]
+        if cell is None:
+            return None
+        if not isinstance(cell, str):
+            raise Refused(f"{name}: must be text, not {shown(cell)}.", "Write it in quotes.")
+        if not sendable(cell):
+            raise Refused(f"{name}: has a NUL character or half of a surrogate pair in it, which no text may.")
+        return cell if cell.strip() else None
 
-    def _refuse_count(self, record: Record) -> None:
-        found, expected = len(record.cells), self.columns.count
-        hint = None
-        if found > expected:
-            hint = "A cell with the separator in it goes in double quotes."
-        cells = "cell" if found == 1 else "cells"
-        self.problems.add(record.line, f"{found} {cells} where the header names {expected} columns.", hint)
+
+def _word(cell: Cell) -> str:
+    if cell is None or isinstance(cell, bool | int | float | str):
+        return "" if cell is None else written(cell)
+    raise Refused(f"a text names a cell that is {shown(cell)}.", "Only text and numbers can be filled in.")
+
+
+def _wrong_count(found: int, expected: int) -> Refused:
+    cells = "cell" if found == 1 else "cells"
+    hint = "A cell with the separator in it goes in double quotes." if found > expected else None
+    return Refused(f"{found} {cells} where the header names {expected} columns.", hint)

@@ -77,6 +77,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return guess and f"Did you mean {guess}?"
 
 
+def written(value: str | float | bool | None) -> str:
+    """A value as it stands in a text: 7 for 7.0, true for True."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
 def shown(value: object) -> str:
     """The value as a message names it: short, and in the words of YAML."""
     match value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from batchgen.manifest.names import QUOTE, did_you_mean, sendable, shown, squashed
 from batchgen.manifest.problems import Refused
@@ -17,10 +17,15 @@ _TAGS = ("batch_id", "file_prefix")
 
 
 class Parameters:
-    """What a row's `params` may hold, as the profile says."""
+    """What a row's `params` may hold, as the profile says.
 
-    def __init__(self, profile: Profile) -> None:
+    Args:
+        elsewhere: for messages: the names of the profiles that have a parameter of some name.
+    """
+
+    def __init__(self, profile: Profile, *, elsewhere: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
         self.profile = profile
+        self._elsewhere = elsewhere
         #: name -> parameter, without prompt and tags, in the profile's order
         self.known: Mapping[str, Parameter] = {
             name: parameter
@@ -87,10 +92,19 @@ class Parameters:
             return Refused("prompt: is not a parameter.", "Prompts go under prompts, or into the column prompt.")
         if name in _TAGS:
             return Refused(f"{name}: is a tag, not a parameter.", f"Give it outside params, as {name}.")
+        others = [other for other in self._elsewhere(name) if other != self.profile.name]
+        there = f"{_listed(others)} {'has' if len(others) == 1 else 'have'} one." if others else None
         if name == "seed":
-            return Refused(f"{self.profile.name} has no seed: its results cannot be repeated.", "Remove it.")
+            hint = f"Remove it; {there}" if there else "Remove it."
+            return Refused(f"{self.profile.name} has no seed: its results cannot be repeated.", hint)
         message = f"{name}: {self.profile.name} has no such parameter; it knows {', '.join(self.known)}."
-        return Refused(message, did_you_mean(name, self.known))
+        return Refused(message, did_you_mean(name, self.known) or there)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _storable(name: str, value: ParamValue, parameter: Parameter) -> ParamValue:
@@ -109,9 +123,9 @@ class LabelNames:
     """The label names of a manifest. No two may differ only in case: databases take them for one column."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[str, int]] = {}
+        self._seen: dict[str, tuple[str, int | None]] = {}
 
-    def check(self, name: str, line: int) -> None:
+    def check(self, name: str, line: int | None) -> None:
         """
         Raises:
             Refused: no label can be called so.
@@ -123,7 +137,8 @@ class LabelNames:
             raise Refused(f"{name}: no label can be called so; the index has such columns of its own.", _rename(name))
         spelling, first = self._seen.setdefault(lowered, (name, line))
         if spelling != name:
-            message = f"{name}: differs from the label {spelling} of line {first} only in case or spaces."
+            of_line = "" if first is None else f" of line {first}"
+            message = f"{name}: differs from the label {spelling}{of_line} only in case or spaces."
             raise Refused(message, f"Write {spelling}.")
 
 
@@ -139,6 +154,10 @@ def check_label(name: str, value: object) -> LabelValue:
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise Refused(f"{name}: a label must be a finite number, not {value}.")
+    if isinstance(value, str) and not sendable(value):
+        raise Refused(f"{name}: has a NUL character or half of a surrogate pair in it, which no text may.")
+    if isinstance(value, int) and value not in _INT64:
+        raise Refused(f"{name}: a label must be below 2^63, not {value}.")
     if value is None or isinstance(value, str | int | float):
         return value
     raise Refused(f"{name}: a label must be text, a number, true, false or null, not {shown(value)}.")

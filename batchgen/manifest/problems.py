@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from batchgen.errors import ManifestError, Problem
 
 #: Problems kept in memory; more are only counted.
 KEPT = 1_000
+#: Stands for the file in problems of what was said over the manifest.
+OVERRIDE = "override"
 _LONGEST = 500  # characters of a message; values in it may be of any length
 
 
@@ -28,10 +32,16 @@ class Problems:
     def __init__(self, source: str) -> None:
         self.source = source
         self._found: dict[Problem, None] = {}
-        self._unlisted = 0
+        self._unlisted = [0]  # shared, as the found ones are
 
     def __len__(self) -> int:
-        return len(self._found) + self._unlisted
+        return len(self._found) + self._unlisted[0]
+
+    def of(self, source: str) -> Problems:
+        """The same problems, to which those of another file are added."""
+        other = copy(self)
+        other.source = source
+        return other
 
     def add(self, line: int | None, message: str, hint: str | None = None, *, source: str | None = None) -> None:
         """Note one.
@@ -48,11 +58,16 @@ class Problems:
         if len(self._found) < KEPT:
             self._found[problem] = None
         else:
-            self._unlisted += 1
+            self._unlisted[0] += 1
 
     def refuse(self, line: int | None, refusal: Refused) -> None:
         """Note what was refused."""
         self.add(line, refusal.message, refusal.hint)
+
+    def include(self, error: ManifestError) -> None:
+        """Note those of another file."""
+        for problem in error.problems:
+            self.add(problem.line, problem.message, problem.hint, source=problem.source)
 
     def fatal(self, line: int | None, message: str, hint: str | None = None) -> ManifestError:
         """One that makes reading on pointless, with all that was found before it; to be raised."""
@@ -60,10 +75,12 @@ class Problems:
         return self.error()
 
     def error(self) -> ManifestError:
-        """All of them, by line."""
-        found = sorted(self._found, key=lambda problem: problem.line or 0)
-        if self._unlisted:
-            message = f"{self._unlisted:,} more problems were found and are not listed."
+        """All of them, file by file as they came, in each by line."""
+        sources = dict.fromkeys([OVERRIDE, *(found.source for found in self._found)])
+        files = {source: place for place, source in enumerate(sources)}
+        found = sorted(self._found, key=lambda problem: (files[problem.source], problem.line or 0))
+        if self._unlisted[0]:
+            message = f"{self._unlisted[0]:,} more problems were found and are not listed."
             found.append(Problem(source=self.source, message=message))
         return ManifestError(found)
 

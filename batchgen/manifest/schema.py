@@ -1,4 +1,4 @@
-"""What a YAML manifest may hold: the pydantic model, its JSON Schema, and its complaints in words.
+"""What a YAML manifest may hold: the pydantic model, and its JSON Schema.
 
 Parameters and labels are checked by `parameters`, which knows the profile and the line of each.
 """
@@ -8,25 +8,23 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
     Tag,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from batchgen.manifest.document import Location, Mark
-from batchgen.manifest.names import QUOTE, near, shown
+from batchgen.manifest.names import shown
 from batchgen.model import InDoubt
 
 #: Columns that the index has of its own; no label may be called so, in whatever case.
@@ -44,6 +42,8 @@ RESERVED = frozenset((
 _RATE = re.compile(r"\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*", re.ASCII)
 _SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600}
 _IN_DOUBT: dict[str, Any] = {"type": "string", "enum": [choice.value for choice in InDoubt]}
+#: What a label's column may be declared to hold.
+LabelType = Literal["text", "integer", "number", "boolean"]
 _ANY_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
 
 
@@ -79,10 +79,23 @@ def _shares(split: dict[str, float]) -> dict[str, float]:
     return split
 
 
+def _as_list(value: object) -> object:
+    """One file may stand alone under prompts."""
+    return [value] if isinstance(value, dict) and "file" in value else value
+
+
 def _kind(value: object) -> str | None:
+    if isinstance(value, FileEntry) or (isinstance(value, dict) and "file" in value):
+        return "<file>"
     if isinstance(value, PromptEntry | dict):
         return "<mapping>"
     return "<text>" if isinstance(value, str) else None
+
+
+def _target_kind(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return "<text>"
+    return "<column>" if isinstance(value, Column | dict) else None
 
 
 Text = Annotated[str, AfterValidator(_not_blank), Field(min_length=1)]
@@ -94,7 +107,7 @@ Rate = Annotated[
 Scalar = Annotated[Any, WithJsonSchema(_ANY_SCALAR)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
     #: what each key takes, in the words of a message: `repeat must be …`
@@ -109,7 +122,7 @@ class _Part(BaseModel):
         return {key: given for key, given in value.items() if given is not None or key not in optional}
 
 
-class PromptEntry(_Part):
+class PromptEntry(Part):
     """A prompt with parameters, labels or a tag of its own."""
 
     allowed = {
@@ -117,6 +130,7 @@ class PromptEntry(_Part):
         "params": "a mapping of parameters, like {guidance_scale: 9}",
         "labels": "a mapping of labels, like {class: fox}",
         "file_prefix": "text",
+        "repeat": "a whole number of at least 1",
     }
 
     prompt: Annotated[Text, Field(examples=["A plain fox"])]
@@ -127,11 +141,71 @@ class PromptEntry(_Part):
     """Columns of the index for this prompt; they win over those of the manifest."""
     file_prefix: Annotated[Text | None, Field(examples=["fox"])] = None
     """Tag of the request, and the start of its file names."""
+    repeat: Annotated[int | None, Field(ge=1)] = None
+    """How often to submit it. Default: the manifest's."""
+
+
+class Column(Part):
+    """What a column of a table is, where more than its name is to be said."""
+
+    allowed = {"label": "the name of a label", "type": "text, integer, number or boolean"}
+
+    label: Annotated[Text, Field(examples=["year"])]
+    """The label's name: a column of the index."""
+    type: Annotated[LabelType, Field(examples=["integer"])] = "text"
+    """What its cells hold; in a CSV file everything is text."""
+
+
+Target = Annotated[
+    Annotated[Text | None, Tag("<text>")] | Annotated[Column, Tag("<column>")],
+    Discriminator(_target_kind),
+]
+Targets = dict[str, Target]
+
+
+class FileEntry(Part):
+    """Rows from a file: a table, or a text file with a prompt a line."""
+
+    allowed = {
+        "file": "the name of a .csv, .tsv, .jsonl, .txt or .parquet file, or a pattern like prompts/*.csv",
+        "prompt": "text",
+        "params": "a mapping of parameters, like {guidance_scale: 9}",
+        "labels": "a mapping of labels, like {class: fox}",
+        "file_prefix": "text",
+        "columns": "a mapping of columns to what they are, like {Prompt: prompt, Kind: label.kind}",
+        "delimiter": "one character",
+        "encoding": "the name of an encoding, like utf-8, utf-16 or cp1252",
+        "templates": "true or false",
+        "repeat": "a whole number of at least 1",
+    }
+
+    file: Annotated[Text, Field(examples=["animals.csv", "prompts/*.txt"])]
+    """A file beside the manifest, or a pattern for several; sorted by name."""
+    prompt: Annotated[Text | None, Field(examples=["A {animal} in {style} style"])] = None
+    """What the images show; takes the file's columns in braces. Default: the column prompt, as it stands there."""
+    params: Annotated[dict[str, Scalar], Field(examples=[{"guidance_scale": 9}])] = {}
+    """Parameters for all rows of the file; a row's own win over them. null: as if not given."""
+    labels: Annotated[dict[str, Scalar], Field(examples=[{"source": "{animal}.csv"}])] = {}
+    """Columns of the index for all rows of the file."""
+    file_prefix: Annotated[Text | None, Field(examples=["{animal}"])] = None
+    """Tag of each request, and the start of its file names, where a row gives none."""
+    columns: Annotated[
+        Targets, Field(examples=[{"Prompt": "prompt", "Year": {"label": "year", "type": "integer"}}])
+    ] = {}
+    """What the file's columns are; they win over those of the manifest."""
+    delimiter: Annotated[str | None, Field(min_length=1, max_length=1, examples=["|"])] = None
+    """What separates the cells. Default: found out."""
+    encoding: Annotated[str | None, Field(examples=["cp1252"])] = None
+    """How the file is encoded. Default: UTF-8, or what its byte order mark says."""
+    templates: bool = False
+    """Whether braces in the file's prompts mean what they mean here."""
+    repeat: Annotated[int | None, Field(ge=1)] = None
+    """How often to submit each row. Default: the manifest's."""
 
 
 _VALUES: dict[str, Any] = {
     "oneOf": [
-        {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+        {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}, "minItems": 1},
         {
             "type": "object",
             "properties": {name: {"type": "number"} for name in ("from", "to", "step", "count")},
@@ -144,7 +218,7 @@ _VALUES: dict[str, Any] = {
 Values = Annotated[Any, WithJsonSchema(_VALUES)]
 
 
-class Draw(_Part):
+class Draw(Part):
     """A draw without replacement from all combinations."""
 
     allowed = {"count": "a whole number of at least 1", "seed": "a whole number"}
@@ -155,7 +229,7 @@ class Draw(_Part):
     """Another seed, other combinations."""
 
 
-class Axes(_Part):
+class Axes(Part):
     """What is swept: parameters of the API, or names that a text takes in braces."""
 
     allowed = {
@@ -178,7 +252,7 @@ class Axes(_Part):
     """Draw so many of all combinations, instead of all."""
 
 
-class ManifestDocument(_Part):
+class ManifestDocument(Part):
     """A batch of images: prompts, how to make them, and how fast."""
 
     allowed = {
@@ -188,6 +262,7 @@ class ManifestDocument(_Part):
         "profile": "the name of a profile, like sd3",
         "params": "a mapping of parameters, like {samples: 2}",
         "prompts": "a list of prompts",
+        "columns": "a mapping of columns to what they are, like {Prompt: prompt, Kind: label.kind}",
         "variables": "a mapping of names to values, like {animal: [fox, owl]}",
         "axes": "a mapping with grid, zip, exclude, include or sample",
         "labels": "a mapping of labels, like {project: demo}",
@@ -212,13 +287,18 @@ class ManifestDocument(_Part):
     prompts: Annotated[
         list[
             Annotated[
-                Annotated[Text, Tag("<text>")] | Annotated[PromptEntry, Tag("<mapping>")],
+                Annotated[Text, Tag("<text>")]
+                | Annotated[PromptEntry, Tag("<mapping>")]
+                | Annotated[FileEntry, Tag("<file>")],
                 Discriminator(_kind),
             ]
         ],
+        BeforeValidator(_as_list),
         Field(min_length=1, examples=[["A toucan at dawn", {"prompt": "A plain fox", "labels": {"class": "fox"}}]]),
     ]
-    """What to make: texts, or mappings with parameters and labels of their own."""
+    """What to make: texts, mappings with parameters and labels of their own, or files of rows."""
+    columns: Annotated[Targets, Field(examples=[{"Prompt": "prompt", "Category": "label.category"}])] = {}
+    """What the columns of all files are, where their names do not say so."""
     variables: Annotated[dict[str, Values], Field(examples=[{"animal": ["fox", "owl"]}])] = {}
     """What texts take in braces: `A {animal}` is made once for each value."""
     axes: Axes | None = None
@@ -246,89 +326,7 @@ class ManifestDocument(_Part):
 def json_schema() -> dict[str, object]:
     """JSON Schema (2020-12) of the YAML manifest, for editors."""
     schema = ManifestDocument.model_json_schema()
+    prompts = schema["properties"]["prompts"]
+    several = {key: prompts.pop(key) for key in ("type", "items", "minItems")}
+    prompts["anyOf"] = [several, {"$ref": "#/$defs/FileEntry"}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "batchgen manifest"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Complaint:
-    """Something that the model does not take."""
-
-    location: Location
-    message: str
-    hint: str | None = None
-
-
-def check_document(value: object) -> ManifestDocument | list[Complaint]:
-    """The manifest in *value*, or everything that keeps it from being one."""
-    try:
-        return ManifestDocument.model_validate(value)
-    except ValidationError as error:
-        return _complaints(error.errors(include_url=False))
-
-
-def _complaints(errors: list[ErrorDetails]) -> list[Complaint]:
-    complaints = []
-    misspelt = {  # keys that stand there under a wrong name are not missing as well
-        (*error["loc"][:-1], near(str(error["loc"][-1]), _part(error["loc"]).allowed))
-        for error in errors
-        if error["type"] == "extra_forbidden"
-    }
-    for error in errors:
-        if error["input"] is Mark.UNUSABLE or (error["type"] == "missing" and error["loc"] in misspelt):
-            continue
-        message, hint = _in_words(error)
-        complaints.append(Complaint(location=error["loc"], message=message, hint=hint))
-    return complaints
-
-
-def _part(location: Location) -> type[_Part]:
-    if location[:1] == ("axes",) and len(location) > 1:
-        return Draw if location[1] == "sample" and len(location) > 2 else Axes
-    return PromptEntry if "<mapping>" in location else ManifestDocument
-
-
-def _in_words(error: ErrorDetails) -> tuple[str, str | None]:
-    location, value = error["loc"], error["input"]
-    if not location:
-        return (f"a manifest is a mapping with the key prompts, not {shown(value)}.", "Begin with prompts: on a line.")
-    if error["type"] == "extra_forbidden":
-        return _unknown_key(str(location[-1]), _part(location))
-    if location[0] == "prompts" and len(location) == 2:
-        hint = QUOTE if isinstance(value, int | float) else _EMPTY["prompt"] if value is None else None
-        return f"a prompt must be text, or a mapping with the key prompt, not {shown(value)}.", hint
-    allowed = _part(location).allowed
-    key = str(location[-1]) if error["type"] == "missing" else "prompt"
-    if "<text>" not in location:
-        key = next((step for step in reversed(location) if isinstance(step, str) and step in allowed), key)
-    if error["type"] == "missing":
-        return f"{key}: is missing.", _MISSING.get(key)
-    if error["type"] in ("blank", "too_short", "string_too_short") or value is None:
-        return f"{key}: is empty.", _EMPTY.get(key, f"Give it a value, or remove {key}.")
-    return f"{key}: must be {allowed[key]}, not {shown(value)}.", _mend(key, value)
-
-
-_MISSING = {
-    "prompts": "List what to make: prompts: [A toucan at dawn]",
-    "prompt": 'Every mapping under prompts needs one. Text with ": " in it goes in quotes.',
-}
-_EMPTY = {"prompts": "List at least one prompt.", "prompt": "Write what the image shows, or remove the line."}
-_TEXTS = ("prompt", "batch_id", "file_prefix", "profile")
-
-
-def _mend(key: str, value: object) -> str | None:
-    if key in _TEXTS and isinstance(value, int | float):
-        return QUOTE
-    if key == "prompts" and isinstance(value, str):
-        return 'Begin the line with "- ".'
-    if key == "in_doubt" and isinstance(value, str) and (guess := near(value, InDoubt)):
-        return f"Did you mean {guess}?"
-    return None
-
-
-def _unknown_key(key: str, part: type[_Part]) -> tuple[str, str]:
-    if guess := near(key, part.allowed):
-        return f"{key}: unknown key.", f"Did you mean {guess}?"
-    known = f"Known here: {', '.join(part.allowed)}."
-    if part is PromptEntry and re.search(r"\s", key.strip()):
-        known += ' Text with ": " in it goes in quotes.'
-    return f"{key}: unknown key.", known

@@ -1,9 +1,11 @@
-"""The manifest's file: found, hashed, and known to be UTF-8 text before anything reads it."""
+"""The files of a manifest: found, hashed, and known to be text before anything reads them."""
 
 from __future__ import annotations
 
+import codecs
+import glob
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,19 +16,23 @@ from batchgen.manifest.problems import Refused
 
 #: What a manifest's file name ends in.
 DOCUMENTS = (".yaml", ".yml")
-TABLES = (".csv", ".tsv")
+TABLES = (".csv", ".tsv", ".jsonl", ".txt", ".parquet")
 #: Bytes of a YAML manifest, which is held in memory; tables may be of any size.
 LARGEST_DOCUMENT = 64 * 2**20
-_BOM = b"\xef\xbb\xbf"
+#: Bytes of a file of values, or of templates, which is held in memory.
+LARGEST_LIST = 16 * 2**20
+_BLOCK = 2**18  # bytes read at once
+_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A manifest file that was read to its end once."""
+    """A file that was read to its end once."""
 
     path: Path
-    named: str  #: as the user wrote it
+    named: str  #: as messages name it
     sha256: str  #: of its bytes; 64 hex digits
+    encoding: str = "utf-8"
 
     @property
     def kind(self) -> str:
@@ -50,63 +56,130 @@ class Source:
         digest = hashlib.sha256()
         with _opened(self.path) as file:
             try:
-                first = file.readline()
-                digest.update(first)
-                yield first.removeprefix(_BOM).decode()
-                for raw in file:
-                    digest.update(raw)
-                    yield raw.decode()
+                yield from _lines(file, self.encoding, digest.update)
             except OSError as error:
                 raise _unreadable(self.path, error) from error
-            except UnicodeDecodeError as error:
-                raise self._changed() from error
+            except UnicodeError as error:
+                raise self.changed() from error
         if digest.hexdigest() != self.sha256:
-            raise self._changed()
+            raise self.changed()
 
-    def _changed(self) -> UsageError:
+    def changed(self) -> UsageError:
+        """To be raised where another reading finds something else than the first."""
         return UsageError(f"{self.named} changed while it was being read. Run the same command again.")
 
 
-#: Bytes of a file of values, which is held in memory.
-_LARGEST_LIST = 16 * 2**20
+def _lines(file: BinaryIO, encoding: str, seen: Callable[[bytes], object]) -> Iterator[str]:
+    """The lines of a file; `seen` is told its bytes."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    begun: list[str] = []  # of a line that has not ended
+    while block := file.read(_BLOCK):
+        seen(block)
+        first, *others = decoder.decode(block).split("\n")
+        begun.append(first)
+        if others:
+            yield "".join(begun) + "\n"
+            begun = [others.pop()]
+            yield from (f"{line}\n" for line in others)
+    begun.append(decoder.decode(b"", final=True))
+    if last := "".join(begun):
+        yield last
 
 
-def read_lines(folder: Path, named: str) -> tuple[tuple[str, ...], str]:
-    """The values in a text file, one a line, and the SHA-256 of its bytes; empty lines and `# comments` are left out.
+class Reach:
+    """The files that a manifest may read besides itself: those in its folder, and in folders that the user allows.
 
     Args:
-        folder: of the manifest; a file outside of it is not read.
-        named: relative to the folder.
-
-    Raises:
-        Refused: no such file, none that may be read, or nothing in it.
+        folder: of the manifest; names are relative to it.
+        allowed: further folders.
     """
-    path = folder / named
-    try:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise Refused(f"file: {named} lies outside of the manifest's folder.", "Move it beside the manifest.")
-        if path.stat().st_size > _LARGEST_LIST:
-            raise Refused(f"file: {named} is larger than {_LARGEST_LIST // 2**20} MB.")
-        raw = path.read_bytes()
-        lines = (line.strip() for line in raw.removeprefix(_BOM).decode().splitlines())
-    except UnicodeDecodeError as error:
-        raise Refused(f"file: {named} is not UTF-8 text.", "Save it as UTF-8.") from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, Refused):
-            raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise Refused(f"file: {named} cannot be read: {reason}.", "Name it relative to the manifest.") from error
-    values = tuple(line for line in lines if line and not line.startswith("#"))
-    if not values:
-        raise Refused(f"file: {named} holds no values.", "Write one a line.")
-    return values, hashlib.sha256(raw).hexdigest()
+
+    def __init__(self, folder: Path, allowed: Sequence[Path] = ()) -> None:
+        self._folder = folder
+        self._roots = [root.resolve() for root in (folder, *allowed)]
+        self.read: dict[str, str] = {}  #: what was read, as it was named, and the SHA-256 of each
+
+    def tables(self, named: str, *, encoding: str | None = None) -> list[Source]:
+        """The tables of a name, which may be a pattern like `prompts/*.csv`; at least one, sorted by name.
+
+        Args:
+            encoding: None for UTF-8, or what a byte order mark says.
+
+        Raises:
+            Refused: there is none, or one may not be read.
+            ManifestError: one is not the text that it should be.
+        """
+        found = [self._table(path, encoding) for path in self._matching(named)]
+        if not found:
+            raise Refused(f"file: no file is called like {named}.", "Name it relative to the manifest.")
+        return found
+
+    def values(self, named: str) -> tuple[str, ...]:
+        """The values in a text file, one a line; empty lines and `# comments` are left out.
+
+        Raises:
+            Refused: no such file, none that may be read, or nothing in it.
+            ManifestError: it is not text.
+        """
+        source = self._source(self._folder / named, named, None, largest=LARGEST_LIST)
+        lines = (line.strip() for line in source.lines())
+        values = tuple(line for line in lines if line and not line.startswith("#"))
+        if not values:
+            raise Refused(f"file: {named} holds no values.", "Write one a line.")
+        return values
+
+    def _matching(self, named: str) -> list[Path]:
+        plain = self._folder / named
+        try:
+            if not glob.has_magic(named) or plain.is_file():
+                return [plain]
+            found = glob.glob(named, root_dir=self._folder, recursive=True)  # noqa: PTH207  # it takes any pattern
+            paths = (self._folder / name for name in found)
+            return sorted(path for path in paths if path.is_file())
+        except (OSError, ValueError) as error:
+            raise Refused(f"file: {named} cannot be looked up: {error}.") from error
+
+    def _table(self, path: Path, encoding: str | None) -> Source:
+        named = path.relative_to(self._folder).as_posix() if path.is_relative_to(self._folder) else str(path)
+        if path.suffix.lower() not in TABLES:
+            kinds = ", ".join(TABLES)
+            raise Refused(f"file: {named} is no table; its name must end in {kinds}.", "Rename the file.")
+        return self._source(path, named, encoding, largest=None)
+
+    def _source(self, path: Path, named: str, encoding: str | None, *, largest: int | None) -> Source:
+        try:
+            resolved = path.resolve()
+            if not any(resolved.is_relative_to(root) for root in self._roots):
+                hint = "Move it beside the manifest, or allow its folder with --files-from."
+                raise Refused(f"file: {named} lies outside of the manifest's folder.", hint)
+            if largest is not None and path.stat().st_size > largest:
+                raise Refused(f"file: {named} is larger than {largest // 2**20} MB.")
+            if not path.is_file():
+                raise Refused(f"file: {named} cannot be read: {_why_no_file(path)}.", _nearest(path, named))
+            source = _read_once(path, str(path), encoding)
+        except (OSError, ValueError, UsageError) as error:
+            if isinstance(error, Refused | ManifestError):
+                raise
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise Refused(f"file: {named} cannot be read: {reason}.", "Name it relative to the manifest.") from error
+        self.read[named] = source.sha256
+        return source
+
+
+def _why_no_file(path: Path) -> str:
+    return "it is no regular file" if path.exists() else "No such file or directory"
+
+
+def _nearest(path: Path, named: str) -> str:
+    meant = _similar(path)
+    return f"Did you mean {Path(named).with_name(meant)}?" if meant else "Name it relative to the manifest."
 
 
 def find(path: Path) -> Source:
     """The manifest file at *path*.
 
     Raises:
-        UsageError: there is none, it is of another kind, or it is not UTF-8 text.
+        UsageError: there is none, it is of another kind, or it is not text.
     """
     _must_be_a_file(path)
     if path.suffix.lower() not in DOCUMENTS + TABLES:
@@ -119,39 +192,59 @@ def find(path: Path) -> Source:
         raise UsageError(
             f"{path}: a YAML manifest of more than {megabytes} MB. Put that many prompts into a .csv file."
         )
+    return _read_once(path, str(path), None)
+
+
+def _read_once(path: Path, named: str, encoding: str | None) -> Source:
+    """A file, hashed to its end; one that is to be text is text, and there is something in it.
+
+    Args:
+        encoding: None for UTF-8, or what a byte order mark says.
+    """
+    digest = hashlib.sha256()
     with _opened(path) as file:
         try:
-            return Source(path=path, named=str(path), sha256=_checked(file, str(path)))
+            if path.suffix.lower() == ".parquet":
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+                return Source(path=path, named=named, sha256=digest.hexdigest())
+            spoken = encoding or _sniffed(file)
+            _check(_lines(file, spoken, digest.update), named, spoken)
         except OSError as error:
             raise _unreadable(path, error) from error
+    return Source(path=path, named=named, sha256=digest.hexdigest(), encoding=spoken)
 
 
-def _checked(file: BinaryIO, named: str) -> str:
-    """The SHA-256 of a file that is UTF-8 text without NUL."""
-    digest = hashlib.sha256()
-    empty = True
-    for number, raw in enumerate(file, start=1):
-        digest.update(raw)
-        try:
-            raw.decode()
-        except UnicodeDecodeError as error:
-            raise ManifestError([_not_utf8(named, number, raw, error)]) from error
-        if b"\0" in raw:
-            message = "the file has a NUL character in it; it is damaged, or not a text file."
-            raise ManifestError([Problem(source=named, line=number, message=message)])
-        empty = empty and not raw.removeprefix(_BOM).strip()
+def _sniffed(file: BinaryIO) -> str:
+    """What a byte order mark says, else UTF-8."""
+    head = file.read(3)
+    file.seek(0)
+    return next((encoding for mark, encoding in _BOMS.items() if head.startswith(mark)), "utf-8")
+
+
+def _check(lines: Iterator[str], named: str, encoding: str) -> None:
+    number, empty = 0, True
+    try:
+        for number, line in enumerate(lines, start=1):
+            if "\0" in line:
+                message = "the file has a NUL character in it; it is damaged, or not a text file."
+                raise ManifestError([Problem(source=named, line=number, message=message)])
+            empty = empty and not line.strip()
+    except UnicodeDecodeError as error:
+        raise ManifestError([_not_text(named, number, encoding, error)]) from error
+    except UnicodeError as error:  # of some codecs, without a place
+        message = f"the file is not {encoding.upper()} text: {error}."
+        raise ManifestError([Problem(source=named, message=message)]) from error
     if empty:
         hint = "Write at least one prompt into it."
         raise ManifestError([Problem(source=named, message="the file is empty.", hint=hint)])
-    return digest.hexdigest()
 
 
-def _not_utf8(named: str, line: int, raw: bytes, error: UnicodeDecodeError) -> Problem:
-    found = f"byte 0x{raw[error.start]:02x}"
-    if line == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        found = "it looks like UTF-16"
-    hint = "Save it as UTF-8 (in spreadsheets: `CSV UTF-8`)."
-    return Problem(source=named, line=line, message=f"the file is not UTF-8 text: {found}.", hint=hint)
+def _not_text(named: str, lines: int, encoding: str, error: UnicodeDecodeError) -> Problem:
+    line = lines + error.object[: error.start].count(b"\n") + 1
+    message = f"the file is not {encoding.removesuffix('-sig').upper()} text: byte 0x{error.object[error.start]:02x}."
+    hint = "Save it as UTF-8 (in spreadsheets: `CSV UTF-8`), or name its encoding beside file:, like encoding: cp1252."
+    return Problem(source=named, line=line, message=message, hint=hint)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -185,6 +278,14 @@ def _must_be_a_file(path: Path) -> None:
 def _instead(path: Path) -> str:
     if not path.parent.is_dir():
         return f"There is no folder {path.parent} either."
+    meant = _similar(path)
+    return f"Did you mean {path.parent / meant}?" if meant else "Check the name."
+
+
+def _similar(path: Path) -> str | None:
+    """The name of a file in the same folder of which *path* is probably a misspelling."""
+    if not path.parent.is_dir():
+        return None
     names = {entry.name.lower(): entry.name for entry in path.parent.iterdir() if entry.is_file()}
     found = get_close_matches(path.name.lower(), names, n=1, cutoff=0.6)
-    return f"Did you mean {path.parent / names[found[0]]}?" if found else "Check the name."
+    return names[found[0]] if found else None

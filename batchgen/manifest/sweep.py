@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from batchgen.errors import ManifestError
 from batchgen.manifest.axes import Dimension, Space, Value, read_range
 from batchgen.manifest.document import Location, Mark, Node, line_of
 from batchgen.manifest.names import did_you_mean, shown
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
-from batchgen.manifest.source import read_lines
+from batchgen.manifest.source import Reach
+from batchgen.manifest.words import BUILT_IN
 
-#: Names that every manifest has; the moment and the environment come from outside.
-BUILT_IN = ("row", "date", "datetime", "manifest")
 _NAME = "a name has letters, digits, _ and ., a letter first"
 
 
@@ -35,27 +34,28 @@ class Sweep:
     axis_names: tuple[str, ...]
     include: Sequence[Mapping[str, Value]]
     sample: Sample | None
+    names: frozenset[str]  #: of all variables and axes, the refused ones too
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Everything that a template may name, besides what is built in."""
-        return (*self.variables, *self.axis_names)
+    def dimensions(self) -> tuple[tuple[str, int], ...]:
+        """What varies, and how many values it has; the axes of a zip group as one: `width, height`."""
+        everything = (*self.variables.values(), *self.axes.dimensions)
+        return tuple((", ".join(dimension.names), len(dimension)) for dimension in everything)
 
 
 class SweepReader:
     """Reads `variables` and `axes`.
 
     Args:
-        folder: where the files of variables lie; none outside of it is read.
+        reach: the files that variables may name.
         parameters: of the profile; None if there is no such profile.
     """
 
-    def __init__(self, root: Node, problems: Problems, parameters: Parameters | None, folder: Path) -> None:
+    def __init__(self, root: Node | None, problems: Problems, parameters: Parameters | None, reach: Reach) -> None:
         self._root = root
         self._problems = problems
         self._parameters = parameters
-        self._folder = folder
-        self.files: dict[str, str] = {}  #: the files that were read, and the SHA-256 of each
+        self._reach = reach
 
     def read(self, top: Mapping[str, object]) -> Sweep:
         """What there is; with problems, what is sound of it."""
@@ -79,6 +79,7 @@ class SweepReader:
             axis_names=names,
             include=[self._checked(one, ("axes", "include")) for one in include],
             sample=self._sample(axes.get("sample")),
+            names=frozenset((*_mapping(top.get("variables")), *asked)),
         )
 
     def _space(self, dimensions: Sequence[Dimension], exclude: Sequence[Mapping[str, Value]]) -> Space:
@@ -121,12 +122,13 @@ class SweepReader:
             case Mark.UNUSABLE:
                 return None
             case list():
-                if not all(isinstance(value, str | int | float) for value in given):
+                if None in given and not self._is_parameter(name, location):
+                    raise Refused(f"{name}: null is a value of parameters only.", "Write '' for no text.")
+                if not all(value is None or isinstance(value, str | int | float) for value in given):
                     raise Refused(f"{name}: each value must be text, a number, true or false.")
                 return tuple(given)
             case {"file": str(file), **others} if not others:
-                values, self.files[file] = read_lines(self._folder, file)
-                return values
+                return self._from_file(file)
             case dict():
                 try:
                     return read_range(given)
@@ -136,13 +138,24 @@ class SweepReader:
                 message = f"{name}: must be a list, a range like {{from: 1, to: 9, step: 2}} or {{file: names.txt}}"
                 raise Refused(f"{message}, not {shown(given)}.", "One value alone is a list, too: [fox].")
 
+    def _from_file(self, file: str) -> Sequence[Value]:
+        try:
+            return self._reach.values(file)
+        except ManifestError as error:
+            self._problems.include(error)
+            raise Refused(f"file: {file} cannot be read.") from error
+
+    def _is_parameter(self, name: str, location: Location) -> bool:
+        return location[0] == "axes" and self._parameters is not None and name in self._parameters.known
+
     def _canonical(self, name: str, column: Sequence[Value], location: Location) -> Sequence[Value]:
-        """An axis that is a parameter has values of that parameter."""
-        if location[0] != "axes" or self._parameters is None or name not in self._parameters.known:
+        """An axis that is a parameter has values of that parameter; null removes it."""
+        if self._parameters is None or not self._is_parameter(name, location):
             return column
         ends = column if len(column) <= 100_000 else (column[0], column[-1])  # of a long range, the ends tell
         for value in ends:
-            self._parameters.check(name, value)
+            if value is not None:
+                self._parameters.check(name, value)
         return column
 
     def _combinations(self, given: object, location: Location, known: Sequence[str]) -> list[Mapping[str, Value]]:
@@ -158,7 +171,7 @@ class SweepReader:
 
     def _checked(self, one: Mapping[str, Value], location: Location) -> Mapping[str, Value]:
         for name, value in one.items():
-            if self._parameters is not None and name in self._parameters.known:
+            if value is not None and self._parameters is not None and name in self._parameters.known:
                 try:
                     self._parameters.check(name, value)
                 except Refused as refusal:
@@ -174,7 +187,7 @@ class SweepReader:
         return Sample(count=count, seed=seed)
 
     def _refuse(self, location: Location, refusal: Refused) -> None:
-        self._problems.refuse(line_of(self._root, location), refusal)
+        self._problems.refuse(None if self._root is None else line_of(self._root, location), refusal)
 
 
 def _check_name(name: str, *, axis: bool) -> None:

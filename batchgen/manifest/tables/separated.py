@@ -10,41 +10,51 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, islice
 
+from batchgen.manifest.names import squashed
 from batchgen.manifest.problems import Problems
+from batchgen.manifest.source import Source
+from batchgen.manifest.tables.record import Record, Table
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_SAID = re.compile(r"sep=([,;\t])", re.IGNORECASE)  # how spreadsheets say in the first line what separates
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line of a table; several of the file where cells have newlines in them."""
+def open_table(
+    source: Source, problems: Problems, *, wanted: Collection[str] = (), delimiter: str | None = None
+) -> Table | None:
+    """See `tables.open_table`."""
+    separator = delimiter or _find_delimiter(source, wanted)
 
-    line: int  #: 1-based, where it begins
-    cells: list[str]
+    def records(noted: Problems) -> Iterator[Record]:
+        return islice(_records(source.lines(), separator, noted), 1, None)
+
+    before = len(problems)
+    head = list(islice(_records(source.lines(), separator, problems), 2))
+    if len(head) == 1 and len(problems) == before:
+        problems.add(None, "the table has no rows.", "Write at least one line below the header.")
+    if not head:
+        return None
+    names = [str(cell).strip() for cell in head[0].cells]
+    return Table(names=names, line=head[0].line, read_as=_DELIMITERS.get(separator), records=records)
 
 
-def delimiter_name(delimiter: str) -> str:
-    """`,` as `comma`."""
-    return _DELIMITERS[delimiter]
-
-
-def find_delimiter(header: str, *, extension: str) -> str:
-    """What separates the cells: a tab in a .tsv; else whatever makes the column prompt appear, or most columns.
-
-    Args:
-        header: the first line.
-    """
-    if extension == ".tsv":
+def _find_delimiter(source: Source, wanted: Collection[str]) -> str:
+    """What separates the cells: a tab in a .tsv; else what the first line says, or whatever makes a wanted column
+    appear, or most columns."""
+    if source.kind == ".tsv":
         return "\t"
+    first = next(source.lines())
+    if said := _SAID.fullmatch(first.rstrip("\r\n")):
+        return said[1]
+    known = {"prompt", *map(squashed, wanted)}
 
     def columns(delimiter: str) -> tuple[bool, int]:
-        names = [name.strip().strip('"').lower() for name in header.split("\r")[0].split(delimiter)]
-        return "prompt" in names, len(names)
+        names = [squashed(name.strip().strip('"')) for name in first.split("\r")[0].split(delimiter)]
+        return not known.isdisjoint(names), len(names)
 
     return max(_DELIMITERS, key=columns)
 
@@ -82,12 +92,14 @@ def _each(lines: Iterable[str]) -> Iterator[str]:
     """The lines; where the first has bare carriage returns in it (old spreadsheets), these end lines, too."""
     source = iter(lines)
     first = next(source, "")
+    if _SAID.fullmatch(first.rstrip("\r\n")):
+        first = "\n"  # an empty line, so that the lines after it keep their numbers
     if "\r" not in first.removesuffix("\r\n"):
         return chain([first], source)
     return chain.from_iterable(io.StringIO(line, newline="") for line in chain([first], source))
 
 
-def records(lines: Iterable[str], delimiter: str, problems: Problems) -> Iterator[Record]:
+def _records(lines: Iterable[str], delimiter: str, problems: Problems) -> Iterator[Record]:
     """The records of a table, its header first; empty lines are left out.
 
     What cannot be read as a table is added to *problems*, and is the end.
@@ -129,5 +141,6 @@ def _in_words(error: csv.Error, delimiter: str) -> tuple[str, str]:
         return "a quoted cell that begins in this line does not end.", "Add the closing double quote."
     if "new-line" in str(error):
         return "a carriage return stands in a cell that is not quoted.", "Put the cell in double quotes."
-    message = f"a quoted cell goes on after its closing quote, where a {delimiter_name(delimiter)} is expected."
+    expected = _DELIMITERS.get(delimiter, repr(delimiter))
+    message = f"a quoted cell goes on after its closing quote, where a {expected} is expected."
     return message, 'Put the whole cell in double quotes, and write those inside it twice: "a ""big"" fox".'

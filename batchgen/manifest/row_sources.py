@@ -1,0 +1,196 @@
+"""What stands under prompts -> the sources of rows: prompts in the document, and the tables that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from batchgen.errors import ManifestError
+from batchgen.manifest.columns import ColumnReader, Columns, Given, Meaning, RowReader, check_meaning
+from batchgen.manifest.document import Location
+from batchgen.manifest.entries import Entries, Values
+from batchgen.manifest.expansion import Form, RowSource
+from batchgen.manifest.names import did_you_mean
+from batchgen.manifest.parameters import Parameters
+from batchgen.manifest.problems import Problems, Refused
+from batchgen.manifest.schema import Column, FileEntry, PromptEntry, Target
+from batchgen.manifest.source import LARGEST_LIST, Reach, Source
+from batchgen.manifest.tables import Table, open_table
+from batchgen.manifest.template import Template, parse
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceReader:
+    """Makes sources of rows, and notes what is wrong with those of which it cannot."""
+
+    problems: Problems
+    entries: Entries
+    parameters: Parameters
+    reach: Reach
+    common: Values  #: of the whole manifest
+    columns: Mapping[str, Target]  #: of the whole manifest
+    file_prefix: str  #: of the whole manifest
+    fixed_prefix: str | None  #: whatever the manifest says
+    repeat: int
+    label_types: dict[str, str] = field(default_factory=dict)  #: filled with what tables say of their labels
+    _seen_columns: set[str] = field(default_factory=set)
+
+    def from_prompt(self, position: int, prompt: str | PromptEntry, own: Values) -> RowSource | None:
+        """One prompt; None, with problems, if a text of it is no template."""
+        location: Location = ("prompts", position)
+        entry = PromptEntry(prompt=prompt) if isinstance(prompt, str) else prompt
+        try:
+            form = self._form(entry, own, parse(entry.prompt))
+        except Refused as refusal:
+            self.entries.refuse(location, refusal)
+            return None
+        line, file = self.entries.line(location) or 1, self.problems.source
+        return RowSource(named=file, place=(file, line), form=form, rows=_once(Given(line=line)), single=True)
+
+    def from_file(
+        self, position: int, entry: FileEntry, own: Values, *, found: Source | None = None
+    ) -> list[RowSource]:
+        """The tables of one entry; those of which nothing can be read are left out, with problems.
+
+        Args:
+            found: the table, where it is the manifest itself.
+        """
+        location: Location = ("prompts", position)
+        try:
+            form = self._form(entry, own, None if entry.prompt is None else parse(entry.prompt))
+            mapping = self._meanings(entry, location)
+            _check_encoding(entry.encoding)
+            tables = [found] if found else self.reach.tables(entry.file, encoding=entry.encoding)
+        except ManifestError as error:
+            self.problems.include(error)
+            return []
+        except Refused as refusal:
+            self.entries.refuse(location, refusal)
+            return []
+        made = [self._from_table(table, entry, form, mapping, location) for table in tables]
+        return [source for sources in made for source in sources]
+
+    def check_columns(self) -> None:
+        """Note what the manifest says of columns that no table has."""
+        for name in self.columns:
+            if name not in self._seen_columns:
+                hint = did_you_mean(name, self._seen_columns) or "Remove it, or name a file that has it."
+                self.entries.refuse(("columns", name), Refused(f"{name}: no table has such a column.", hint))
+
+    def _form(self, entry: PromptEntry | FileEntry, own: Values, prompt: Template | None) -> Form:
+        values = own.over(self.common)
+        prefix = self.fixed_prefix or entry.file_prefix or self.file_prefix
+        return Form(
+            prompt=prompt,
+            file_prefix=without_choices("file_prefix", prefix),
+            prefix_fixed=self.fixed_prefix is not None,
+            params={name: _maybe(name, value) for name, value in values.params.items()},
+            labels={name: _maybe(name, value) for name, value in values.labels.items()},
+            repeat=entry.repeat or self.repeat,
+        )
+
+    def _meanings(self, entry: FileEntry, location: Location) -> dict[str, Meaning]:
+        meanings = {name: _meaning(target) for name, target in {**self.columns, **entry.columns}.items()}
+        for name, meaning in meanings.items():
+            own = (*location, "columns", name) if name in entry.columns else ("columns", name)
+            try:
+                check_meaning(name, meaning, self.parameters)
+                if meaning.label is not None:
+                    self.entries.label_names.check(meaning.label, self.entries.line(own))
+            except Refused as refusal:
+                self.entries.refuse(own, refusal)
+        return meanings
+
+    def _from_table(
+        self, source: Source, entry: FileEntry, form: Form, mapping: Mapping[str, Meaning], location: Location
+    ) -> list[RowSource]:
+        problems = self.problems.of(source.named)
+        wanted = [*mapping, *form.names]
+        table = open_table(source, problems, wanted=wanted, delimiter=entry.delimiter)
+        if table is None:
+            return []
+        self._seen_columns.update(table.names)
+        for name in entry.columns:
+            if name not in table.names:
+                hint = did_you_mean(name, table.names) or f"It has: {', '.join(table.names[:20])}."
+                refusal = Refused(f"{name}: {source.named} has no such column.", hint)
+                self.entries.refuse((*location, "columns", name), refusal)
+        reader = ColumnReader(self.parameters, mapping, self.entries.label_names, prompt_given=form.prompt is not None)
+        columns = reader.read(table, problems)
+        if columns is None:
+            return []
+        self.label_types.update(columns.label_types)
+        if entry.templates and form.prompt is None:
+            return list(self._templates(source, table, columns, form))
+        rows = RowReader(table=table, columns=columns, named=form.names, own_prompts=form.prompt is None)
+        place = self.problems.source, self.entries.line(location)
+        return [RowSource(named=source.named, place=place, form=form, columns=frozenset(columns.words), rows=rows.rows)]
+
+    def _templates(self, source: Source, table: Table, columns: Columns, form: Form) -> Iterator[RowSource]:
+        """A source for each row, whose prompt is a template of its own."""
+        problems = self.problems.of(source.named)
+        if source.path.stat().st_size > LARGEST_LIST:
+            megabytes = LARGEST_LIST // 2**20
+            problems.add(None, f"the file is larger than {megabytes} MB, too large for templates.", "Split it.")
+            return
+        rows = RowReader(table=table, columns=columns, named=columns.words, own_prompts=True)
+        for given in rows.rows(problems):
+            if given is None:
+                continue
+            try:
+                own = replace(form, prompt=parse(given.prompt or ""))
+            except Refused as refusal:
+                problems.refuse(given.line, refusal)
+            else:
+                yield RowSource(
+                    named=source.named,
+                    place=(source.named, given.line),
+                    form=own,
+                    columns=frozenset(columns.words),
+                    rows=_once(given),
+                    single=True,
+                )
+
+
+def _once(given: Given) -> Callable[[Problems], Iterator[Given]]:
+    return lambda _: iter([given])
+
+
+def _meaning(target: Target) -> Meaning:
+    if isinstance(target, Column):
+        return Meaning(target=f"label.{target.label}", type=target.type)
+    return Meaning(target=target)
+
+
+def _check_encoding(name: str | None) -> None:
+    if name is None:
+        return
+    try:
+        "".encode(name)
+    except (LookupError, ValueError) as error:
+        known = "Known ones are utf-8, utf-16, cp1252, shift_jis."
+        raise Refused(f"encoding: {name!r} is no encoding of text.", known) from error
+
+
+def _maybe(name: str, value: V) -> V | Template:
+    """The value, or the template that it is if it is a text with braces in it."""
+    if isinstance(value, str) and ("{" in value or "}" in value):
+        return without_choices(name, value)
+    return value
+
+
+def without_choices(name: str, text: str) -> Template:
+    """
+    Raises:
+        Refused: not a template, or one with alternatives, which only a prompt may have.
+    """
+    try:
+        template = parse(text)
+    except Refused as refusal:
+        raise Refused(f"{name}: {refusal.message}", refusal.hint) from refusal
+    if template.size > 1:
+        raise Refused(f"{name}: alternatives stand in prompts only.", "Make them a variable, and name it in both.")
+    return template

@@ -1,0 +1,60 @@
+"""Parquet files: columns of plain types, which labels keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchgen.manifest.problems import Problems
+from batchgen.manifest.source import Source
+from batchgen.manifest.tables.record import Record, Table
+
+_AT_ONCE = 2_000  # rows in memory
+
+
+def open_table(source: Source, problems: Problems) -> Table | None:
+    """Its columns; those whose type no label can have are for a column mapping to leave out."""
+    try:
+        with pq.ParquetFile(source.path) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+    except (OSError, pa.ArrowException) as error:
+        problems.add(None, f"the file is no Parquet that can be read: {_short(error)}.", "Write it anew.")
+        return None
+    if not rows:
+        problems.add(None, "the table has no rows.", "Write at least one.")
+        return None
+    types = {field.name: kind for field in schema if (kind := _kind(field.type)) is not None}
+
+    def records(noted: Problems) -> Iterator[Record]:
+        number = 0
+        try:
+            with pq.ParquetFile(source.path) as file:
+                for batch in file.iter_batches(batch_size=_AT_ONCE):
+                    for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        number += 1
+                        yield Record(number, cells)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            noted.add(number + 1, f"the table cannot be read from here on: {_short(error)}.", "Write it anew.")
+            return
+        if number != rows:
+            raise source.changed()
+
+    return Table(names=schema.names, line=None, text=False, types=types, records=records)
+
+
+def _kind(arrow: pa.DataType) -> str | None:
+    if pa.types.is_dictionary(arrow):
+        return _kind(arrow.value_type)
+    if pa.types.is_boolean(arrow):
+        return "bool"
+    if pa.types.is_integer(arrow):
+        return "int"
+    if pa.types.is_floating(arrow):
+        return "float"
+    return "str" if pa.types.is_string(arrow) or pa.types.is_large_string(arrow) else None
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
