@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from batchgen.adapters.profiles import find_profile
 from batchgen.cli import cli
-from batchgen.manifest import read_manifest
+from batchgen.manifest import json_schema, read_manifest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -52,9 +53,20 @@ def test_continuous_integration_takes_the_test_command_from_here() -> None:
     assert "\n" not in command("test")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "manifests").iterdir()), ids=lambda path: path.name)
-def test_each_example_manifest_is_planned(path: Path) -> None:
-    assert list(read_manifest(path, find_profile=find_profile).rows())
+@pytest.mark.parametrize("path", sorted((ROOT / "manifests").glob("*.yaml")), ids=lambda path: path.name)
+def test_each_example_manifest_is_planned_without_a_warning(path: Path) -> None:
+    manifest = read_manifest(path, find_profile=find_profile)
+    assert list(manifest.rows())
+    assert not manifest.warnings
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "manifests").glob("*.yaml")), ids=lambda path: path.name)
+def test_each_example_manifest_names_the_schema_by_a_comment_and_says_what_it_is(path: Path) -> None:
+    first, second, *_ = path.read_text().splitlines()
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    assert json.loads((path.parent / named).read_text()) == json_schema()
+    assert second.startswith("# ")
+    assert len(path.read_text().splitlines()) <= 35
 
 
 def test_each_manifest_in_the_documents_is_planned(tmp_path: Path) -> None:
@@ -67,6 +79,11 @@ def test_each_manifest_in_the_documents_is_planned(tmp_path: Path) -> None:
     assert blocks
     for block in blocks:
         (tmp_path / "styles.txt").write_text("oil\nink\n")
+        (tmp_path / "prompts.txt").write_text("A cat\n")
+        (tmp_path / "dynamic.txt").write_text("A {red|green} dog\n")
+        (tmp_path / "more.csv").write_text("prompt,guidance_scale\nA crow,3\n")
+        (tmp_path / "rows").mkdir(exist_ok=True)
+        (tmp_path / "rows/a.csv").write_text("animal,style,Category,Year,Remark\nfox,oil,wild,1999,none\n")
         path = tmp_path / "block.yaml"
         path.write_text(block)
         assert list(read_manifest(path, find_profile=find_profile).rows())

@@ -28,6 +28,7 @@ class Settings:
     params: Mapping[str, ParamValue] = field(default_factory=dict)  #: for every request; text is parsed
     batch_id: str | None = None
     file_prefix: str | None = None
+    files_from: tuple[Path, ...] = ()  #: folders from which a manifest may read, besides its own
     base_url: str | None = None  #: of the API, for proxies and simulators
     concurrency: int | None = None  #: jobs in flight
     rate: float | None = None  #: submissions a second
@@ -42,7 +43,13 @@ class Settings:
     @property
     def overrides(self) -> Overrides:
         """The part that changes what is planned."""
-        return Overrides(profile=self.profile, params=self.params, batch_id=self.batch_id, file_prefix=self.file_prefix)
+        return Overrides(
+            profile=self.profile,
+            params=self.params,
+            batch_id=self.batch_id,
+            file_prefix=self.file_prefix,
+            folders=self.files_from,
+        )
 
 
 def fingerprint(manifest: Manifest, settings: Settings) -> str:

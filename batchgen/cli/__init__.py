@@ -40,6 +40,24 @@ def cli() -> None:
 
 
 @cli.command()
+@click.argument("folder", metavar="DIR", default=".")
+@click.option("--example", default="quickstart", show_default=True, help="Which one; --list names them all.")
+@click.option("--list", "listing", is_flag=True, help="Say which examples there are.")
+@shared
+def init(folder: str, example: str, listing: bool, as_json: bool, quiet: bool, verbose: int) -> None:
+    """Lay an example manifest down in DIR (default: here), to start from. Writes over nothing."""
+    from batchgen.app import starting
+    from batchgen.cli import words
+
+    if listing:
+        examples = starting.examples()
+        _print(dict(examples) if as_json else None, words.examples_text(examples), quiet=quiet)
+        return
+    start = starting.init(folder, example=example)
+    _print(words.start_json(start) if as_json else None, words.start_text(start), quiet=quiet)
+
+
+@cli.command()
 @click.argument("manifest")
 @planning
 @shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -77,6 +78,13 @@ def planning(command: F) -> F:
         ),
         click.option("--batch-id", envvar="BATCHGEN_BATCH_ID", help="Tag of the batch."),
         click.option("--file-prefix", envvar="BATCHGEN_FILE_PREFIX", help="Start of every file name."),
+        click.option(
+            "--files-from",
+            type=click.Path(file_okay=False, path_type=Path),
+            multiple=True,
+            metavar="DIR",
+            help="Let the manifest read files from there, too.",
+        ),
         click.option(
             "--limit", type=click.IntRange(min=1), envvar="BATCHGEN_LIMIT", help="Only the plan's first requests."
         ),

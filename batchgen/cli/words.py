@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from batchgen.lifecycle import State
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from batchgen.app.preview import Preview
     from batchgen.app.result import RunResult
     from batchgen.app.standing import BatchStatus
+    from batchgen.app.starting import Start
 
 
 def _money(amount: float | None) -> str:
@@ -20,6 +22,28 @@ def _money(amount: float | None) -> str:
 
 def _plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def examples_text(examples: Mapping[str, str]) -> str:
+    """What `init --list` says."""
+    width = max(map(len, examples))
+    return "\n".join(f"{name:<{width}}  {sentence}" for name, sentence in examples.items())
+
+
+def start_text(start: Start) -> str:
+    """What `init` says."""
+    return "\n".join(
+        [
+            f"{start.manifest} laid down, with {_plural(len(start.files) - 1, 'file')} beside it",
+            f"Next: look with `batchgen plan {shlex.quote(str(start.manifest))}`, "
+            f"make it with `batchgen run {shlex.quote(str(start.manifest))}`",
+        ]
+    )
+
+
+def start_json(start: Start) -> dict[str, Any]:
+    """What `init --json` says."""
+    return {"manifest": str(start.manifest), "files": [str(path) for path in start.files]}
 
 
 def preview_text(preview: Preview) -> str:
