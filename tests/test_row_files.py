@@ -156,7 +156,8 @@ def test_a_changed_parameter_changes_just_the_keys_of_those_that_have_it(
 
 
 def test_a_plan_is_the_same_in_every_process_whatever_its_hash_seed(tmp_path: Path) -> None:
-    (tmp_path / "m.yaml").write_text(json.dumps(DOCUMENT | {"split": {"train": 0.5, "test": 0.5}}))
+    axes = {"grid": {"num_inference_steps": {"from": 1, "count": 1_000_000}}, "sample": {"count": 50, "seed": 3}}
+    (tmp_path / "m.yaml").write_text(json.dumps(DOCUMENT | {"split": {"train": 0.5, "test": 0.5}, "axes": axes}))
     code = (
         "import sys\nfrom pathlib import Path\nfrom batchgen.adapters.profiles import find_profile\n"
         "from batchgen.manifest import read_manifest\nfrom batchgen.planning import Plan\n"
@@ -172,7 +173,7 @@ def test_a_plan_is_the_same_in_every_process_whatever_its_hash_seed(tmp_path: Pa
         for seed in ("0", "1", "4242")
     }
     assert len(outputs) == 1
-    assert outputs.pop().count(b"Request(") == 18
+    assert outputs.pop().count(b"Request(") == 50
 
 
 # Types

@@ -3,10 +3,11 @@
     manifest = read_manifest(Path("animals.yaml"), find_profile=find_profile)
     for row in manifest.rows(): ...
 
-Every problem is found in one go and raised as a ManifestError. In the order of reading: `source` finds the file
-and makes sure that it is text; `document` (YAML) and `table` (CSV, TSV) turn text into plain values that know
-their lines; `schema` and `parameters` say what is allowed; `entries` and `columns` hold them to it; `reader`
-puts the Manifest together.
+Every problem is found in one go and raised as a ManifestError. In the order of reading: `source` finds the files and
+makes sure that they are text; `document` (YAML) and `tables` turn them into plain values that know their lines;
+`schema`, `complaints` and `parameters` say what is allowed; `entries` and `columns` hold values to it; `template`,
+`axes` and `sweep` read what varies; `row_sources` makes sources of rows of all that, `expansion` rows of those and of
+the sweep; `reader` puts the Manifest together.
 """
 
 from batchgen.manifest.names import safe_name

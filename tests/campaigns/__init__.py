@@ -1,0 +1,1 @@
+"""Campaigns: slower than tests, started by hand, each with a documented command."""
