@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import NewType, Self
+from typing import ClassVar, NewType, Self
 
 RequestKey = NewType("RequestKey", str)
 JobId = NewType("JobId", str)
@@ -90,6 +90,7 @@ class Request:
     params: Mapping[str, ParamValue]  #: as of Row
     labels: Mapping[str, LabelValue]
     split: str | None = None  #: which part of the dataset it belongs to; all samples of a prompt share it
+    kept: bool = False  #: the manifest no longer asks for it; it stays in the plan because it was paid for
 
     @property
     def samples(self) -> int:
@@ -151,3 +152,44 @@ class BatchFacts:
             ValueError, TypeError: it is not.
         """
         return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanHead:
+    """What a frozen plan says of itself: what it was made from, and what is in it."""
+
+    #: Where it stands in the metadata of a plan's file; tells a frozen plan from any other table.
+    METADATA: ClassVar[bytes] = b"batchgen"
+
+    fingerprint: str  #: equal for equal manifests, overrides and tool versions
+    endpoint: str  #: what all its requests are addressed to
+    keys_sha256: str = ""  #: of its request keys in order; 64 hex digits
+    requests: int = 0
+    samples: int = 0
+    label_types: Mapping[str, str] = field(default_factory=dict)  #: label -> int, float, bool or str; in order
+    manifest: str = ""  #: the file, as the user named it
+    manifest_sha256: str = ""  #: of the file's bytes; 64 hex digits
+    includes: Mapping[str, str] = field(default_factory=dict)  #: files that the manifest read -> their SHA-256
+    words: Mapping[str, str] = field(default_factory=dict)  #: what its tags were resolved with, such as date
+    batch_id: str = ""
+    profile: str = ""  #: its name
+    image_parameters: tuple[str, ...] = ()  #: the profile's parameters that are in a request key
+    concurrency: int | None = None  #: jobs in flight
+    rate: float | None = None  #: submissions a second
+    in_doubt: InDoubt = InDoubt.HOLD
+    price_per_image: float | None = None  #: in the account's currency; None: unknown
+
+    def to_json(self) -> str:
+        """As text that `from_json` takes."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """From the text of `to_json`, of this version or an earlier one.
+
+        Raises:
+            ValueError, TypeError: it is not.
+        """
+        given = json.loads(text)
+        parameters = tuple(given.pop("image_parameters", ()))
+        return cls(**{**given, "in_doubt": InDoubt(given.get("in_doubt", "hold"))}, image_parameters=parameters)

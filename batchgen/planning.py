@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from math import isfinite
 
+from batchgen.firsts import Firsts, FirstsInMemory
 from batchgen.manifest import Manifest
 from batchgen.model import ParamValue, Request, RequestKey, Row
 from batchgen.profile import Profile
@@ -15,7 +19,6 @@ from batchgen.profile import Profile
 #: (`train`, `test`, `val`, …) by which dataset loaders guess splits.
 _ALPHABET = "0123456789bcdfghjklmnpqrstuvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time, for speed
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _SHIFTS = range(120, -1, -10)  # 130 bits, 26 characters
 _KEY_BYTES = 17
 _NAMED = 10  # characters of the key in a file name: 50 bits
@@ -29,6 +32,7 @@ class Duplicate:
     """A row, or a repeat of one, that asks for what an earlier one asks for already; it is not requested again."""
 
     row_index: int  #: 0-based
+    first_row: int  #: the row that asked first
     key: RequestKey
     prompt: str
 
@@ -43,14 +47,28 @@ def request_key(profile: Profile, prompt: str, params: Mapping[str, ParamValue],
     Returns:
         26 characters, lower case, unique for all practical purposes (130 bits of SHA-256).
     """
-    meaning = {
-        "endpoint": profile.endpoint,
-        "prompt": prompt,
-        "params": {name: params[name] for name in profile.image_parameters if name in params},
-        "repeat": repeat,
-    }
-    number = int.from_bytes(hashlib.sha256(_canonical(meaning).encode()).digest()[:_KEY_BYTES], "big")
+    # Canonical JSON, its names sorted; written by hand because this is most of what planning costs.
+    names = _written(profile.image_parameters)
+    image = ",".join([written + _json(params[name]) for name, written in names if name in params])
+    endpoint = _json(profile.endpoint)
+    meaning = f'{{"endpoint":{endpoint},"params":{{{image}}},"prompt":{_json(prompt)},"repeat":{repeat}}}'
+    number = int.from_bytes(hashlib.sha256(meaning.encode()).digest()[:_KEY_BYTES], "big")
     return RequestKey("".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS]))
+
+
+@lru_cache(maxsize=16)
+def _written(names: tuple[str, ...]) -> Sequence[tuple[str, str]]:
+    """The names, sorted, each with how it begins its pair in JSON."""
+    return [(name, f"{_json(name)}:") for name in sorted(names)]
+
+
+def _json(value: ParamValue) -> str:
+    """As `json.dumps` writes it."""
+    if type(value) is str:
+        return encode_basestring_ascii(value)
+    if type(value) is int or (type(value) is float and isfinite(value)):
+        return repr(value)
+    return json.dumps(value)
 
 
 def image_folder(last_sample: int) -> str:
@@ -72,6 +90,8 @@ def split_of(prompt: str, shares: Mapping[str, float]) -> str | None:
     Args:
         shares: part -> share; they add up to 1.
     """
+    if not shares:
+        return None
     point = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") / 2**64
     reached = 0.0
     for name, share in shares.items():
@@ -89,12 +109,21 @@ class Plan:
         limit: at most so many requests; None for all.
         kept: requests of an earlier version of the manifest that were submitted already. Those that the
             manifest no longer asks for follow at the end, so that nothing paid for drops out of the batch.
+        firsts: remembers, for one iteration, what was asked for already.
     """
 
-    def __init__(self, manifest: Manifest, *, limit: int | None = None, kept: Iterable[Request] = ()) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        limit: int | None = None,
+        kept: Iterable[Request] = (),
+        firsts: Callable[[], Firsts] = FirstsInMemory,
+    ) -> None:
         self.manifest = manifest
         self._limit = limit
         self._kept = kept
+        self._firsts = firsts
 
     def __iter__(self) -> Iterator[Request]:
         """The requests alone.
@@ -105,27 +134,31 @@ class Plan:
         return (entry for entry in self.entries() if isinstance(entry, Request))
 
     def entries(self) -> Iterator[Request | Duplicate]:
-        """The requests in order, and in between what was left out because it stands there already."""
-        seen: set[str] = set()
+        """The requests in order, and in between what was left out because it stands there already.
+
+        Once the limit is reached, rows are read on for their problems only.
+        """
         position = requests = 0
-        for row in self.manifest.rows():
-            for repeat in row.repeats:
-                key = request_key(self.manifest.profile, row.prompt, row.params, repeat)
-                if key in seen:
-                    yield Duplicate(row_index=row.index, key=key, prompt=row.prompt)
-                elif self._limit is None or requests < self._limit:
-                    request = self._request(row, repeat, key, position, seen)
+        with self._firsts() as firsts:
+            for row in self.manifest.rows():
+                for repeat in row.repeats:
+                    if requests == self._limit:
+                        break
+                    key = request_key(self.manifest.profile, row.prompt, row.params, repeat)
+                    name, first_row = _named(key, row.index, firsts)
+                    if first_row is not None:
+                        yield Duplicate(row_index=row.index, first_row=first_row, key=key, prompt=row.prompt)
+                        continue
+                    request = self._request(row, repeat, key, name, position)
                     yield request
                     position += request.samples
                     requests += 1
-        for request in self._kept:
-            if request.key not in seen:
-                yield replace(request, first_sample=position)
-                position += request.samples
+            for request in self._kept:
+                if _named(request.key, request.row_index, firsts)[1] is None:
+                    yield replace(request, first_sample=position, kept=True)
+                    position += request.samples
 
-    def _request(self, row: Row, repeat: int, key: RequestKey, position: int, seen: set[str]) -> Request:
-        named = key[:_NAMED] if key[:_NAMED] not in seen else key
-        seen.update((key, key[:_NAMED]))
+    def _request(self, row: Row, repeat: int, key: RequestKey, name: str, position: int) -> Request:
         samples = int(row.params.get("samples", 1))
         return Request(
             key=key,
@@ -135,7 +168,7 @@ class Plan:
             first_sample=position,
             batch_id=self.manifest.batch_id,
             file_prefix=row.file_prefix,
-            file_stem=f"{image_folder(position + samples - 1)}/{row.file_prefix}-{named}",
+            file_stem=f"{image_folder(position + samples - 1)}/{row.file_prefix}-{name}",
             prompt=row.prompt,
             params=row.params,
             labels=row.labels,
@@ -143,42 +176,17 @@ class Plan:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanSummary:
-    """What a plan amounts to."""
+def _named(key: RequestKey, row_index: int, firsts: Firsts) -> tuple[str, int | None]:
+    """What stands for the key in file names, and the row that asked for the same before, if one did.
 
-    requests: int
-    samples: int  #: images wanted
-    prompts: int  #: different ones
-    duplicates: int  #: rows and repeats left out
-    cost: float | None  #: of all samples, in the account's currency; None if no price is known
-    first: tuple[Request, ...]  #: the first few, as they will be sent
-
-
-def summarise(entries: Iterable[Request | Duplicate], *, price: float | None, show: int = 3) -> PlanSummary:
-    """Count a plan in one pass, whatever its length.
-
-    Args:
-        price: of one image; None if unknown.
-        show: requests to keep in `first`.
+    Its first characters, or all of it where another key has those already: no two names are ever equal.
     """
-    requests = samples = duplicates = 0
-    prompts: set[int] = set()
-    first: list[Request] = []
-    for entry in entries:
-        if isinstance(entry, Duplicate):
-            duplicates += 1
-            continue
-        requests += 1
-        samples += entry.samples
-        prompts.add(hash(entry.prompt))
-        if len(first) < show:
-            first.append(entry)
-    return PlanSummary(
-        requests=requests,
-        samples=samples,
-        prompts=len(prompts),
-        duplicates=duplicates,
-        cost=None if price is None else price * samples,
-        first=tuple(first),
-    )
+    who = f"{key} {row_index}"
+    for name in (key[:_NAMED], key):
+        earlier = firsts.meet(name, who)
+        if earlier is None:
+            return name, None
+        first_key, _, first_row = earlier.partition(" ")
+        if first_key == key:
+            return name, int(first_row)
+    raise AssertionError(f"the name {key} was given to another key")

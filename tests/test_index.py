@@ -25,6 +25,7 @@ from batchgen.model import (
     JobId,
     LabelValue,
     MissingImage,
+    PlanHead,
     Request,
     RequestKey,
     RunId,
@@ -60,7 +61,7 @@ def written(
     folder: Path, wanted: Sequence[Request], records: Mapping[str, Record], facts: BatchFacts = FACTS
 ) -> pa.Table:
     """The index of a plan that went through its file, as in a run."""
-    freeze(wanted, folder / "plan.parquet", fingerprint="x", endpoint="e")
+    freeze(wanted, folder / "plan.parquet", PlanHead(fingerprint="x", endpoint="e"))
     plan = PlanFile(folder / "plan.parquet")
     index.write(
         folder / "metadata.parquet",
@@ -171,7 +172,7 @@ def test_an_index_is_current_only_for_what_it_was_made_from(tmp_path: Path) -> N
 
 def test_a_plan_file_gives_back_the_requests_that_were_frozen(tmp_path: Path) -> None:
     wanted = requests({"a": 1, "b": None}, {"a": 2, "b": "ü"})
-    freeze(wanted, tmp_path / "plan.parquet", fingerprint="x", endpoint="e")
+    freeze(wanted, tmp_path / "plan.parquet", PlanHead(fingerprint="x", endpoint="e"))
     plan = PlanFile(tmp_path / "plan.parquet")
     assert list(plan) == list(plan) == wanted
     assert list(plan.keys()) == [request.key for request in wanted]

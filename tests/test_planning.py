@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from batchgen import planning
 from batchgen.manifest import Manifest
 from batchgen.model import InDoubt, ParamValue, Request, Row
-from batchgen.planning import Duplicate, Plan, image_folder, request_key, split_of, summarise
+from batchgen.planning import Duplicate, Plan, image_folder, request_key, split_of
+from batchgen.summary import summarise
 from tests.factories import a_profile
 
 PARAMS: Mapping[str, ParamValue] = {

@@ -10,7 +10,10 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from batchgen.errors import StorageFailed
 from batchgen.model import VerifiedImage
@@ -104,9 +107,23 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageFailed: the disk does not take it; at *path* is what was there before, or all of *content*.
     """
+    _put(path, lambda file: file.write(content))
+
+
+def copy_atomically(path: Path, source: Path) -> None:
+    """Put the content of the file *source* at *path*, as `write_atomically` does, whatever its length.
+
+    Raises:
+        StorageFailed: as `write_atomically`.
+    """
+    with source.open("rb") as content:
+        _put(path, lambda file: shutil.copyfileobj(content, file))
+
+
+def _put(path: Path, write: Callable[[BinaryIO], object]) -> None:
     part = path.with_name(f".{path.name[:_STEM_SHOWN]}.{secrets.token_hex(4)}{_PART}")
     try:
-        _write_flushed(part, content)
+        _write_flushed(part, write)
         part.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
@@ -116,9 +133,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def _write_flushed(path: Path, content: bytes) -> None:
+def _write_flushed(path: Path, write: Callable[[BinaryIO], object]) -> None:
     with path.open("xb") as file:
-        file.write(content)
+        write(file)
         file.flush()
         os.fsync(file.fileno())
 

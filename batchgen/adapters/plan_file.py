@@ -10,16 +10,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
-from batchgen.model import LabelValue, Request, RequestKey
+from batchgen.model import LabelValue, PlanHead, Request, RequestKey
 
 _SCHEMA = pa.schema(
     [
@@ -35,22 +36,11 @@ _SCHEMA = pa.schema(
         pa.field("params", pa.string(), nullable=False),  # JSON object
         pa.field("labels", pa.string(), nullable=False),  # JSON object
         pa.field("split", pa.string()),
+        pa.field("kept", pa.bool_(), nullable=False),
     ]
 )
 _ROW_GROUP = 5_000
-_HEAD = b"batchgen"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanHead:
-    """What a frozen plan says of itself."""
-
-    fingerprint: str  #: equal for equal manifests, overrides and tool versions
-    endpoint: str  #: what all its requests are addressed to
-    keys_sha256: str  #: of its request keys in order; 64 hex digits
-    requests: int
-    samples: int
-    label_types: Mapping[str, str]  #: label -> int, float, bool or str; in order of appearance
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class PlanFile:
@@ -64,7 +54,7 @@ class PlanFile:
         self._path = path
         with _translated(path):
             metadata = pq.read_metadata(path).metadata or {}
-            self.head = PlanHead(**json.loads(metadata[_HEAD]))
+            self.head = PlanHead.from_json(metadata[PlanHead.METADATA])
 
     def __iter__(self) -> Iterator[Request]:
         with _translated(self._path), pq.ParquetFile(self._path) as file:
@@ -85,6 +75,13 @@ class PlanFile:
                 for line in batch.take(pa.array(left, pa.int64())).to_pylist() if left else ():
                     yield _request(line)
 
+    def of_prompts(self, prompts: Collection[str]) -> Iterator[Request]:
+        """The requests of those prompts, in order."""
+        wanted = pa.array(sorted(prompts), pa.string())
+        with _translated(self._path), pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(batch_size=_ROW_GROUP):
+                yield from map(_request, batch.filter(pc.is_in(batch.column("prompt"), wanted)).to_pylist())
+
     def keys(self) -> Iterator[RequestKey]:
         """The request keys alone, in order."""
         with _translated(self._path), pq.ParquetFile(self._path) as file:
@@ -101,8 +98,11 @@ def _translated(path: Path) -> Iterator[None]:
         raise StorageFailed(message) from error
 
 
-def freeze(requests: Iterable[Request], path: Path, *, fingerprint: str, endpoint: str) -> PlanHead:
+def freeze(requests: Iterable[Request], path: Path, origin: PlanHead) -> PlanHead:
     """Write a plan so that it is there whole or not at all.
+
+    Args:
+        origin: what the plan is made from; what is counted is filled in here.
 
     Raises:
         StorageFailed: the disk does not take it.
@@ -110,21 +110,20 @@ def freeze(requests: Iterable[Request], path: Path, *, fingerprint: str, endpoin
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    count = _Count()
+    count = _Count(origin.label_types)
     try:
         with pq.ParquetWriter(part, _SCHEMA, compression="zstd") as writer:
             stream = iter(requests)
             while lines := [count.line(request) for request in islice(stream, _ROW_GROUP)]:
                 writer.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA))
-            head = PlanHead(
-                fingerprint=fingerprint,
-                endpoint=endpoint,
+            head = replace(
+                origin,
                 keys_sha256=count.keys.hexdigest(),
                 requests=count.requests,
                 samples=count.samples,
                 label_types={name: _COLUMN[kind] for name, kind in count.label_types.items()},
             )
-            writer.add_key_value_metadata({_HEAD: json.dumps(asdict(head)).encode()})
+            writer.add_key_value_metadata({PlanHead.METADATA: head.to_json()})
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)
@@ -141,9 +140,14 @@ def _request(line: dict[str, Any]) -> Request:
 
 
 class _Count:
-    """What is learnt of a plan while it is written."""
+    """What is learnt of a plan while it is written.
 
-    def __init__(self) -> None:
+    Args:
+        declared: types of labels that the manifest's files give.
+    """
+
+    def __init__(self, declared: Mapping[str, str]) -> None:
+        self._declared = declared
         self.requests = 0
         self.samples = 0
         self.keys = hashlib.sha256()
@@ -156,7 +160,7 @@ class _Count:
         self.keys.update(request.key.encode() + b"\n")
         labels = {self._spelling.setdefault(name.lower(), name): value for name, value in request.labels.items()}
         for name, value in labels.items():
-            self.label_types[name] = _common_type(self.label_types.get(name), value)
+            self.label_types[name] = _common_type(self.label_types.get(name) or self._declared.get(name), value)
         return {
             "request_key": request.key,
             "manifest_sha256": request.manifest_sha256,
@@ -167,9 +171,10 @@ class _Count:
             "file_prefix": request.file_prefix,
             "file_stem": request.file_stem,
             "prompt": request.prompt,
-            "params": json.dumps(dict(request.params), ensure_ascii=False),
-            "labels": json.dumps(labels, ensure_ascii=False),
+            "params": _to_json(dict(request.params)),
+            "labels": _to_json(labels),
             "split": request.split,
+            "kept": request.kept,
         }
 
 

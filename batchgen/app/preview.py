@@ -1,15 +1,23 @@
-"""`plan`: what a manifest amounts to. No network, nothing written."""
+"""`plan`: what a manifest amounts to. No network, and nothing written but the table that was asked for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchgen.adapters import expansion_file
 from batchgen.adapters.profiles import find_profile
+from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
-from batchgen.app.settings import Settings
+from batchgen.app.settings import Settings, fingerprint
+from batchgen.errors import UsageError
 from batchgen.manifest import Manifest, read_manifest
-from batchgen.planning import Plan, PlanSummary, summarise
+from batchgen.planning import Plan
+from batchgen.profile import Role
+from batchgen.summary import PlanSummary, summarise
+
+#: What the name of a file ends in to which a whole plan can be written.
+_TABLES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +27,7 @@ class Preview:
     manifest: Manifest
     summary: PlanSummary
     out: Path  #: the batch folder that a run would write
+    table: Path | None = None  #: the file that all requests were written to, if one was asked for
 
 
 def read(manifest: Path | str, settings: Settings) -> Manifest:
@@ -40,16 +49,50 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
     """What a manifest would ask for, counted and checked to its last row.
 
     Args:
-        manifest: a YAML, CSV or TSV file.
-        out: the batch folder; default `outputs/<batch_id>`.
+        manifest: a YAML, CSV or TSV file, or a frozen plan.
+        out: the batch folder, default `outputs/<batch_id>`; or, if its name ends in .csv or .parquet, a file to write
+            all requests to: a table for people, or a frozen plan that can be run.
         settings: what to say over the manifest.
 
     Raises:
         UsageError: the file cannot be read.
         ManifestError: every problem found in it.
+        StorageFailed: the table cannot be written.
     """
     settings = settings or Settings()
     read_in = read(manifest, settings)
-    entries = Plan(read_in, limit=settings.limit).entries()
-    summary = summarise(entries, price=read_in.price_per_image)
-    return Preview(manifest=read_in, summary=summary, out=batch_folder(read_in, out).root)
+    table = table_of(out)
+    if table is not None:
+        _must_be_free(table, read_in)
+    planned = Plan(read_in, limit=settings.limit, firsts=SpillingFirsts)
+    summary = summarise(planned.entries(), price=read_in.price_per_image, prompts=SpillingFirsts())
+    if table is not None:
+        _write(planned, table, summary, settings)
+    folder = batch_folder(read_in, None if table is not None else out)
+    return Preview(manifest=read_in, summary=summary, out=folder.root, table=table)
+
+
+def table_of(out: Path | str | None) -> Path | None:
+    """The file that *out* names, if it names one and no batch folder."""
+    path = None if out is None else Path(out)
+    return path if path is not None and path.suffix.lower() in _TABLES and not path.is_dir() else None
+
+
+def _must_be_free(table: Path, manifest: Manifest) -> None:
+    if not table.parent.is_dir():
+        raise UsageError(f"{table}: there is no folder {table.parent}. Make it, or name another file.")
+    if table.exists() and table.samefile(manifest.path):
+        raise UsageError(f"{table} is the manifest itself, and would be overwritten. Name another file.")
+
+
+def _write(planned: Plan, table: Path, summary: PlanSummary, settings: Settings) -> None:
+    manifest = planned.manifest
+    if table.suffix.lower() == ".parquet":
+        from batchgen.adapters.plan_file import freeze  # brings pyarrow, which few plans need
+        from batchgen.app.freezing import origin
+
+        freeze(planned, table, origin(manifest, fingerprint=fingerprint(manifest, settings)))
+        return
+    roles = (Role.IMAGE, Role.DELIVERY)
+    params = [name for role in roles for name in manifest.profile.named(role) if name != "prompt"]
+    expansion_file.write(planned, table, params=params, labels=summary.labels)

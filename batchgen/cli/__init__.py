@@ -60,14 +60,27 @@ def init(folder: str, example: str, listing: bool, as_json: bool, quiet: bool, v
 @cli.command()
 @click.argument("manifest")
 @planning
+@click.option("--explain", is_flag=True, help="Say of each request whether it is new or done, and why.")
+@click.option("--against", metavar="OUT", help="Say what running into the batch in OUT would cost.")
+@click.option("--frozen", is_flag=True, help="Exit with 2 if the manifest has drifted from the frozen plan.")
+@click.option(
+    "--show",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Requests of each kind that --explain lists.",
+)
 @shared
 def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **planned: Any) -> None:
-    """Say what MANIFEST would ask for: counts, cost, first requests. Sends and writes nothing."""
-    from batchgen.app import preview as planned_only
-    from batchgen.cli import words
+    """Say what MANIFEST would ask for: counts, cost, first requests. Sends nothing.
 
-    preview = planned_only.plan(manifest, out=out, settings=_settings(planned))
-    _print(words.preview_json(preview) if as_json else None, words.preview_text(preview), quiet=quiet)
+    With -o FILE.csv or -o FILE.parquet all requests are written there, and a .parquet can be run. Nothing else is
+    written.
+    """
+    from batchgen.cli.planning import plan_to_exit_code
+
+    asked = {name: planned.pop(name) for name in ("explain", "against", "frozen", "show")}
+    sys.exit(plan_to_exit_code(manifest, out=out, settings=_settings(planned), as_json=as_json, quiet=quiet, **asked))
 
 
 @cli.command()

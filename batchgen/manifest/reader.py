@@ -86,7 +86,7 @@ def read_manifest(
     profiles_with: ProfilesWith = lambda _: (),
     overrides: Overrides = _NOTHING,
 ) -> Manifest:
-    """The manifest in a YAML file, or in a table alone.
+    """The manifest in a YAML file or in a table alone, or the one that a frozen plan is.
 
     Args:
         find_profile: the profile of a name; raises UsageError for a name it does not know.
@@ -98,6 +98,10 @@ def read_manifest(
             as they are read.
         UsageError: the file cannot be read.
     """
+    from batchgen.manifest import frozen  # it makes a Manifest, too
+
+    if path.suffix.lower() == frozen.SUFFIX and frozen.is_frozen(path):
+        return frozen.read(path, find_profile=find_profile, overrides=overrides)
     source = find(path)
     reading = _Reading(source, find_profile, profiles_with, overrides)
     return reading.document() if source.kind in DOCUMENTS else reading.table()

@@ -1,0 +1,212 @@
+"""What `plan` prints. Rows are counted from 0, as in the index's `row_index`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from batchgen.cli.words.phrases import hanging, money, plural, request_json
+from batchgen.explanation import Standing
+from batchgen.model import Request
+
+if TYPE_CHECKING:
+    from batchgen.app.comparing import Amount, Comparison, Drift, Explanation
+    from batchgen.app.preview import Preview
+    from batchgen.summary import PlanSummary
+
+#: The column in which facts stand, and that of requests.
+_FACT, _REQUEST = 14, 11
+#: Characters of a prompt that are shown.
+_LONGEST = 400
+
+
+def preview_text(preview: Preview) -> str:
+    """What `plan` says."""
+    manifest, summary = preview.manifest, preview.summary
+    lines = [f"{manifest.source}: {_size(summary)}"]
+    lines += [hanging(label, text, indent=_FACT) for label, text in _facts(preview)]
+    lines += [hanging("", f"row {again.row_index} is as row {again.first_row}: {_prompt(again.prompt)}", indent=_FACT)
+              for again in summary.repeated]  # fmt: skip
+    lines += [hanging("warning", warning, indent=_FACT) for warning in manifest.warnings]
+    lines += _requests("First requests, as they will be sent:", summary.first)
+    lines += _requests("Others, drawn at random:", summary.drawn)
+    if not summary.first:
+        lines.append("Nothing to send.")
+    if preview.table is not None:
+        lines.append(f"All {plural(summary.requests, 'request')} written to {preview.table}")
+    return "\n".join(lines)
+
+
+def _size(summary: PlanSummary) -> str:
+    return (
+        f"{plural(summary.requests, 'request')} for {plural(summary.samples, 'image')}"
+        f" of {plural(summary.prompts, 'prompt')}"
+    )
+
+
+def _facts(preview: Preview) -> Iterator[tuple[str, str]]:
+    manifest, summary = preview.manifest, preview.summary
+    yield "profile", f"{manifest.profile.name}: {manifest.profile.title}"
+    yield "batch", f"{manifest.batch_id}, into {preview.out}"
+    price = manifest.price_per_image
+    yield "cost", money(summary.cost) + (f" ({price:g} an image)" if price else "")
+    yield "at once", plural(manifest.concurrency, "job")
+    if manifest.dimensions:
+        yield "sweep", " × ".join(f"{name} {size:,}" for name, size in manifest.dimensions)
+    if summary.splits:
+        yield "splits", ", ".join(f"{name} {plural(size, 'image')}" for name, size in sorted(summary.splits.items()))
+    if summary.duplicates:
+        ask = "row asks" if summary.duplicates == 1 else "rows ask"
+        yield "duplicates", f"{summary.duplicates:,} {ask} for what another asks for; left out"
+
+
+def _requests(title: str, requests: Sequence[Request]) -> Iterator[str]:
+    if requests:
+        yield ""
+        yield title
+    for request in requests:
+        yield hanging(f"row {request.row_index}", _prompt(request.prompt), indent=_REQUEST)
+        params = ", ".join(f"{name}={value!r}" for name, value in request.params.items())
+        yield hanging("", params, indent=_REQUEST)
+        yield hanging("", "-> " + ", ".join(_belongings(request)), indent=_REQUEST)
+
+
+def _belongings(request: Request) -> Iterator[str]:
+    yield request.file_stem
+    if request.split is not None:
+        yield request.split
+    yield from (f"{name}={value!r}" for name, value in request.labels.items())
+
+
+def _prompt(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return repr(text)
+    return f"{text[:_LONGEST]!r}… ({len(text):,} characters)"
+
+
+def preview_json(preview: Preview) -> dict[str, Any]:
+    """What `plan --json` says."""
+    manifest, summary = preview.manifest, preview.summary
+    return {
+        "manifest": manifest.source,
+        "batch_id": manifest.batch_id,
+        "profile": manifest.profile.name,
+        "out": str(preview.out),
+        "table": None if preview.table is None else str(preview.table),
+        "requests": summary.requests,
+        "images": summary.samples,
+        "prompts": summary.prompts,
+        "dimensions": dict(manifest.dimensions),
+        "splits": dict(summary.splits),
+        "duplicates": summary.duplicates,
+        "repeated": [{"row_index": again.row_index, "first_row": again.first_row} for again in summary.repeated],
+        "warnings": list(manifest.warnings),
+        "cost": summary.cost,
+        "first": [request_json(request) for request in summary.first],
+        "drawn": [request_json(request) for request in summary.drawn],
+    }
+
+
+def explanation_text(found: Explanation) -> str:
+    """What `plan --explain` says."""
+    total = sum(amount.requests for amount in found.amounts.values())
+    into = f"the batch in {found.out}" if found.begun else f"a new batch in {found.out}"
+    lines = [f"{found.manifest.source}: {plural(total, 'request')} for {into}"]
+    lines += [
+        hanging(_said(standing), _amount(amount, cost=standing is Standing.NEW), indent=_FACT)
+        for standing, amount in found.amounts.items()
+        if amount.requests
+    ]
+    for standing, amount in found.amounts.items():
+        shown = [one for one in found.shown if one.standing is standing]
+        if shown:
+            lines += ["", f"{_said(standing).capitalize()}:"]
+        for one in shown:
+            lines.append(hanging(f"row {one.request.row_index}", _prompt(one.request.prompt), indent=_REQUEST))
+            lines.append(hanging("", one.why, indent=_REQUEST))
+        if shown and amount.requests > len(shown):
+            lines.append(f"  … and {amount.requests - len(shown):,} more (--show N shows more)")
+    return "\n".join(lines)
+
+
+def _said(standing: Standing) -> str:
+    return standing.value.replace("_", " ")
+
+
+def _amount(amount: Amount, *, cost: bool = True) -> str:
+    text = f"{plural(amount.requests, 'request')}, {plural(amount.samples, 'image')}"
+    return f"{text}, cost {money(amount.cost)}" if cost and amount.requests else text
+
+
+def explanation_json(found: Explanation) -> dict[str, Any]:
+    """What `plan --explain --json` says: counts of all, and the first few of each standing."""
+    return {
+        "manifest": found.manifest.source,
+        "out": str(found.out),
+        "begun": found.begun,
+        **{standing.value: _amount_json(amount) for standing, amount in found.amounts.items()},
+        "requests": [
+            {**request_json(one.request), "standing": one.standing.value, "why": one.why} for one in found.shown
+        ],
+    }
+
+
+def _amount_json(amount: Amount) -> dict[str, Any]:
+    return {"requests": amount.requests, "images": amount.samples, "cost": amount.cost}
+
+
+def comparison_text(found: Comparison) -> str:
+    """What `plan --against` says."""
+    stay = f"; {found.dropped_paid:,} were paid for and stay in the batch" if found.dropped_paid else ""
+    return "\n".join(
+        [
+            f"{found.manifest.source} against the batch in {found.against}:",
+            hanging("new", _amount(found.new), indent=_FACT),
+            hanging("kept", _amount(found.kept), indent=_FACT),
+            hanging("dropped", _amount(found.dropped) + stay, indent=_FACT),
+            f"A run into {found.against} would submit {_amount(found.to_pay)}.",
+        ]
+    )
+
+
+def comparison_json(found: Comparison) -> dict[str, Any]:
+    """What `plan --against --json` says."""
+    return {
+        "manifest": found.manifest.source,
+        "against": str(found.against),
+        "new": _amount_json(found.new),
+        "kept": _amount_json(found.kept),
+        "dropped": {**_amount_json(found.dropped), "paid_requests": found.dropped_paid},
+        "to_pay": _amount_json(found.to_pay),
+    }
+
+
+def drift_text(found: Drift) -> str:
+    """What `plan --frozen` says."""
+    source, plan = found.manifest.source, f"the frozen plan in {found.out}"
+    files = [f"  {name}: {how}" for name, how in found.files.items()]
+    if not found:
+        same = f"{source} asks for what {plan} holds: {plural(found.requests, 'request')}."
+        return "\n".join([same, *(["These files changed, but not in what is asked for:", *files] if files else ())])
+    counts = [
+        (found.new, "not in the frozen plan"),
+        (found.gone, "of the frozen plan no longer asked for"),
+        (found.renamed, "with other tags, labels or splits"),
+    ]
+    lines = [f"{source} has drifted from {plan}:", *files]
+    return "\n".join([*lines, *(f"  {plural(number, 'request')} {what}" for number, what in counts if number)])
+
+
+def drift_json(found: Drift) -> dict[str, Any]:
+    """What `plan --frozen --json` says."""
+    return {
+        "manifest": found.manifest.source,
+        "out": str(found.out),
+        "drifted": bool(found),
+        "requests": found.requests,
+        "new": found.new,
+        "gone": found.gone,
+        "renamed": found.renamed,
+        "files": dict(found.files),
+        "exit_code": 2 if found else 0,
+    }

@@ -1,0 +1,123 @@
+"""A frozen plan as a manifest: the same requests again, even if the files it was made from have changed since."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from batchgen.errors import UsageError
+from batchgen.manifest.names import safe_name
+from batchgen.manifest.reader import FindProfile, Manifest, Overrides
+from batchgen.model import PlanHead, Row
+from batchgen.profile import Profile
+
+SUFFIX = ".parquet"
+_COLUMNS = ["row_index", "repeat", "file_prefix", "prompt", "params", "labels", "split"]
+_ROWS_AT_ONCE = 2_000
+
+
+def is_frozen(path: Path) -> bool:
+    """Whether there is a frozen plan at *path*, and not some other table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return PlanHead.METADATA in (pq.read_metadata(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def read(path: Path, *, find_profile: FindProfile, overrides: Overrides) -> Manifest:
+    """The manifest that a frozen plan is. Its tags may be overridden; its parameters are what they were.
+
+    Raises:
+        UsageError: it cannot be read, or its profile is not what it was.
+    """
+    head = _head(path)
+    prefix = overrides.file_prefix
+    profile = _profile(path, head, find_profile, overrides)
+    return Manifest(
+        source=str(path),
+        path=path,
+        sha256=_sha256(path),
+        batch_id=safe_name(overrides.batch_id or head.batch_id, fallback=path.stem),
+        profile=profile,
+        concurrency=head.concurrency or profile.concurrency,
+        rate=head.rate,
+        in_doubt=head.in_doubt,
+        price_per_image=head.price_per_image,
+        label_types={name: kind for name, kind in head.label_types.items() if kind != "null"},
+        words=head.words,
+        read_rows=partial(_rows, path, None if prefix is None else safe_name(prefix, fallback=head.batch_id)),
+    )
+
+
+def _profile(path: Path, head: PlanHead, find_profile: FindProfile, overrides: Overrides) -> Profile:
+    if overrides.params:
+        raise UsageError(
+            f"{path} is a frozen plan; no parameter of it can be set, and {', '.join(overrides.params)} was. "
+            "Run the manifest that it was made from instead."
+        )
+    name = overrides.profile or head.profile
+    if not name:
+        raise UsageError(
+            f"{path} was frozen by an earlier version, which did not write down the profile. Name it with --profile."
+        )
+    profile = find_profile(name)
+    known = set(profile.image_parameters)
+    if profile.endpoint != head.endpoint or not known.issuperset(head.image_parameters):
+        raise UsageError(
+            f"{path} was frozen for {head.endpoint}, and the profile {name} is not the one it was frozen with: "
+            "it would ask for other images. Name that profile with --profile, or run the manifest anew."
+        )
+    return profile
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        message = f"{path} is a frozen plan that cannot be read ({error}). Run the manifest that it was made from."
+        raise UsageError(message) from error
+
+
+def _head(path: Path) -> PlanHead:
+    import pyarrow.parquet as pq
+
+    with _translated(path):
+        return PlanHead.from_json(pq.read_metadata(path).metadata[PlanHead.METADATA])
+
+
+def _sha256(path: Path) -> str:
+    with _translated(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rows(path: Path, file_prefix: str | None) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    with _translated(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=_COLUMNS):
+            for line in batch.to_pylist():
+                yield _row(line, file_prefix)
+
+
+def _row(line: Mapping[str, Any], file_prefix: str | None) -> Row:
+    repeat = line["repeat"]
+    return Row(
+        index=line["row_index"],
+        prompt=line["prompt"],
+        params=json.loads(line["params"]),
+        file_prefix=file_prefix or safe_name(line["file_prefix"], fallback="batch"),
+        labels=json.loads(line["labels"]),
+        repeats=range(repeat, repeat + 1),
+        split=line["split"],
+    )
