@@ -28,7 +28,7 @@ class PlanSummary:
     cost: float | None  #: of all samples, in the account's currency; None if no price is known
     first: tuple[Request, ...]  #: the first few, as they will be sent
     drawn: tuple[Request, ...]  #: a few of the others, in plan order; equal plans give the same
-    repeated: tuple[Duplicate, ...]  #: the first few duplicates
+    repeated: tuple[Duplicate, ...]  #: the first few duplicates of different rows or prompts
     splits: Mapping[str, int]  #: samples in each part of the dataset; none if it has no parts
     labels: tuple[str, ...]  #: names, in order of appearance
 
@@ -52,7 +52,7 @@ class _Count:
 
     def duplicate(self, duplicate: Duplicate) -> None:
         self.duplicates += 1
-        if len(self.repeated) < _SHOWN:
+        if len(self.repeated) < _SHOWN and not any(_alike(duplicate, known) for known in self.repeated):
             self.repeated.append(duplicate)
 
     def request(self, request: Request) -> None:
@@ -79,6 +79,11 @@ class _Count:
     @property
     def drawn(self) -> tuple[Request, ...]:
         return tuple(request for _, _, request in sorted(self._drawn, key=lambda kept: kept[1]))
+
+
+def _alike(one: Duplicate, other: Duplicate) -> bool:
+    """Whether two duplicates of a sweep would be told in the same words."""
+    return (one.row_index, one.first_row, one.prompt) == (other.row_index, other.first_row, other.prompt)
 
 
 def summarise(

@@ -33,7 +33,7 @@ def a_request(**changes: Any) -> Request:
 
 def a_profile(**changes: Any) -> Profile:
     """The classic SD3 endpoint."""
-    return find_profile("sd3").model_copy(update=changes)
+    return Profile.model_validate({**find_profile("sd3").model_dump(), **changes})  # a copy would keep what it cached
 
 
 def an_image(content: bytes | None = None, **changes: Any) -> tuple[VerifiedImage, bytes]:

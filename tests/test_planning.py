@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen import planning
+from batchgen.adapters.spilling import SpillingFirsts
+from batchgen.firsts import Firsts, FirstsInMemory
 from batchgen.manifest import Manifest
 from batchgen.model import InDoubt, ParamValue, Request, Row
 from batchgen.planning import Duplicate, Plan, image_folder, request_key, split_of
-from batchgen.summary import summarise
 from tests.factories import a_profile
 
 PARAMS: Mapping[str, ParamValue] = {
@@ -59,6 +63,22 @@ def test_a_key_never_changes_between_versions() -> None:
     """These are in people's journals: another key is another payment."""
     assert key() == "lx27fnqny4hhuc8u0g6ypksnmf"
     assert key("Ein Fuchs, “müde” 🦊", guidance_scale=0.1) == "g641pfq47wbc8d1u1wbujj5wdy"
+
+
+@given(
+    st.text(),
+    st.dictionaries(
+        st.sampled_from(a_profile().image_parameters),
+        st.text() | st.integers() | st.floats(allow_nan=False) | st.booleans(),
+    ),
+    st.integers(0, 99),
+)
+def test_a_key_is_the_hash_of_canonical_json(prompt: str, params: dict[str, ParamValue], repeat: int) -> None:
+    meaning = {"endpoint": a_profile().endpoint, "prompt": prompt, "params": params, "repeat": repeat}
+    text = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:17], "big")
+    digits = [planning._ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)]
+    assert request_key(a_profile(), prompt, params, repeat) == "".join(digits)
 
 
 def test_a_key_is_the_same_in_another_process_with_another_hash_seed() -> None:
@@ -137,6 +157,33 @@ def test_two_keys_that_begin_alike_get_different_file_names(monkeypatch: pytest.
     assert stems == ["images/p-0123456789", "images/p-0123456789" + "b" * 16, "images/p-0123456789" + "c" * 16]
 
 
+@pytest.mark.parametrize("firsts", [FirstsInMemory, SpillingFirsts, partial(SpillingFirsts, 2)])
+def test_names_and_duplicates_are_the_same_wherever_the_keys_are_remembered(
+    firsts: Callable[[], Firsts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "request_key", lambda profile, prompt, params, repeat: "0123456789" + prompt * 16)
+    entries = list(Plan(a_manifest(rows("abcacbd")), firsts=firsts).entries())
+    told = [(e.row_index, e.first_row) if isinstance(e, Duplicate) else e.file_stem[-16:] for e in entries]
+    assert told == ["ges/p-0123456789", "b" * 16, "c" * 16, (3, 0), (4, 2), (5, 1), "d" * 16]
+
+
+def test_a_duplicate_says_which_row_asked_first() -> None:
+    entries = Plan(a_manifest(rows("abcab"))).entries()
+    assert [(e.row_index, e.first_row) for e in entries if isinstance(e, Duplicate)] == [(3, 0), (4, 1)]
+
+
+def test_a_row_may_be_asked_for_by_some_of_its_repeats() -> None:
+    row = replace(a_row(7, "fox"), repeats=range(2, 4), split="test")
+    plan = Plan(replace(a_manifest([]), read_rows=lambda: iter([row])))
+    assert [(request.key, request.split) for request in plan] == [(key(repeat=2), "test"), (key(repeat=3), "test")]
+
+
+def test_what_was_paid_for_is_kept_even_if_a_limit_leaves_it_out() -> None:
+    old = list(Plan(a_manifest(rows("abc"))))
+    new = list(Plan(a_manifest(rows("abc")), limit=1, kept=old))
+    assert [(request.prompt, request.kept) for request in new] == [("a", False), ("b", True), ("c", True)]
+
+
 def test_a_limit_cuts_the_plan_but_not_the_reading() -> None:
     read = []
 
@@ -155,16 +202,6 @@ def test_kept_requests_follow_at_the_end_unless_the_manifest_asks_for_them() -> 
     new = list(Plan(a_manifest(rows("cd", samples=2)), kept=old))
     assert [(request.prompt, request.first_sample) for request in new] == [("c", 0), ("d", 2), ("a", 4), ("b", 6)]
     assert new[2].file_stem == old[0].file_stem
-
-
-@given(st.lists(st.sampled_from("abcdef"), max_size=20))
-def test_a_summary_counts_what_is_there(prompts: list[str]) -> None:
-    summary = summarise(Plan(a_manifest(rows(prompts, samples=3))).entries(), price=0.5)
-    different = len(set(prompts))
-    assert (summary.requests, summary.samples, summary.prompts) == (different, 3 * different, different)
-    assert summary.duplicates == len(prompts) - different
-    assert summary.cost == 1.5 * different
-    assert len(summary.first) == min(3, different)
 
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}

@@ -56,8 +56,7 @@ def _facts(preview: Preview) -> Iterator[tuple[str, str]]:
     if summary.splits:
         yield "splits", ", ".join(f"{name} {plural(size, 'image')}" for name, size in sorted(summary.splits.items()))
     if summary.duplicates:
-        ask = "row asks" if summary.duplicates == 1 else "rows ask"
-        yield "duplicates", f"{summary.duplicates:,} {ask} for what another asks for; left out"
+        yield "duplicates", f"{summary.duplicates:,} left out: what an earlier row asks for already"
 
 
 def _requests(title: str, requests: Sequence[Request]) -> Iterator[str]:

@@ -1,0 +1,315 @@
+"""`batchgen plan`: what it says of a manifest, of a batch, and of the difference between the two."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batchgen
+from batchgen.adapters.journal import SQLiteJournal
+from batchgen.adapters.plan_file import PlanFile
+from batchgen.app.comparing import against, drift, explain
+from batchgen.app.folder import BatchFolder
+from batchgen.app.freezing import frozen_plan
+from batchgen.app.preview import read
+from batchgen.app.settings import Settings
+from batchgen.cli import cli
+from batchgen.explanation import standing
+from batchgen.lifecycle import TABLE, Event, Record
+from batchgen.model import Request, RunId
+from batchgen.planning import Plan
+from tests.test_lifecycle import EVENTS
+
+CASES = Path(__file__).parent / "cases/plan"
+MANIFEST = """\
+batch_id: small
+profile: simulator
+price_per_image: 0.5
+params: {width: 16, height: 16, samples: 2}
+prompts: [A red fox, A toucan, A robot]
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(MANIFEST)
+    return tmp_path
+
+
+def plan(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["plan", *arguments])
+
+
+def told(*arguments: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(plan(*arguments, "--json").stdout)
+    return found
+
+
+def freeze(manifest: str = "small.yaml", out: str = "outputs/small", **wanted: object) -> list[Request]:
+    """What a run of the manifest does before it sends anything."""
+    batch = BatchFolder(Path(out))
+    batch.state.mkdir(parents=True, exist_ok=True)
+    asyncio.run(record(batch, [], []))
+    said = Settings(**wanted)  # type: ignore[arg-type]
+    return list(frozen_plan(read(manifest, said), said, batch, go_on=lambda: None))
+
+
+async def record(batch: BatchFolder, requests: Sequence[Request], lives: Sequence[Sequence[Event]]) -> list[Record]:
+    """Lets each request live through those of the events that the table allows."""
+    ends = []
+    async with SQLiteJournal.open(batch.journal, run_id=RunId("run"), clock=lambda: 0.0) as journal:
+        for request, events in zip(requests, lives, strict=True):
+            known = Record()
+            for event in events:
+                if (known.state, type(event)) in TABLE:
+                    known = await journal.record(request.key, event)
+            ends.append(known)
+    return ends
+
+
+# What it says to people, word for word
+
+NAMES = sorted(path.stem for path in CASES.glob("*.txt"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_people_are_told_what_stands_in_the_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`manifest.txt` holds what `plan manifest.yaml` says."""
+    monkeypatch.chdir(CASES)
+    manifest = next(path.name for path in CASES.glob(f"{name}.*") if path.suffix != ".txt")
+    assert plan(manifest, "-o", f"outputs/{name}").stdout == Path(f"{name}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_line_but_a_word_that_cannot_be_broken_is_wider_than_a_terminal(name: str) -> None:
+    lines = (CASES / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    assert all(len(line) <= 80 for line in lines[1:])
+
+
+# The expansion as a file
+
+
+def test_a_table_for_people_has_a_line_for_each_request() -> None:
+    Path("rows.csv").write_text('prompt,class,n\n"=1+1",@a,-5\nfox,,\n"fox, old","b\nc",7\n')
+    done = plan("rows.csv", "--profile", "simulator", "-o", "all.csv")
+    assert done.stdout.endswith("All 3 requests written to all.csv\n")
+    with Path("all.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    requests = list(Plan(read("rows.csv", Settings(profile="simulator"))))
+    assert [line["request_key"] for line in lines] == [request.key for request in requests]
+    assert [line["prompt"] for line in lines] == ["'=1+1", "fox", "fox, old"]
+    assert [line["label.class"] for line in lines] == ["'@a", "", "b\nc"]
+    assert {line["guidance_scale"] for line in lines} == {"7.0"}
+    assert not list(Path().glob("*.part"))
+
+
+@settings(max_examples=40)
+@given(st.text(st.sampled_from("=+-@ax'\t\r ,\"")).filter(str.strip))
+def test_no_cell_of_the_table_is_a_formula(prompt: str) -> None:
+    with Path("one.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["prompt", "class"], [prompt, prompt]])
+    assert plan("one.csv", "-o", "all.csv").exit_code == 0
+    with Path("all.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for line in csv.reader(file) for cell in line]
+    (request,) = Plan(read("one.csv", Settings()))
+    assert cells[cells.index("request_key") + 1].removeprefix("'") == request.prompt.removeprefix("'")
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r")]
+
+
+def test_a_parquet_file_of_all_requests_can_be_run() -> None:
+    assert plan("small.yaml", "-o", "all.parquet").exit_code == 0
+    result = batchgen.run("all.parquet")
+    assert result.out == Path("outputs/small")
+    assert list(result.frame().request_key.unique()) == [r.key for r in Plan(read("small.yaml", Settings()))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rows.csv", "-o", "rows.csv"), "is the manifest itself"),
+        (("rows.csv", "-o", "nowhere/x.csv"), "there is no folder nowhere"),
+        (("rows.csv", "-o", "x.csv", "--explain"), "looks into a batch folder"),
+        (("rows.csv", "--frozen", "--explain"), "ask one at a time"),
+        (("rows.csv", "--frozen"), "holds no frozen plan"),
+        (("rows.csv", "--against", "nowhere"), "holds no frozen plan"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    Path("rows.csv").write_text("prompt\nfox\n")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    done = plan(*arguments)
+    assert done.exit_code != 0
+    assert said in f"{done.output}{done.exception}"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+# --explain
+
+
+@settings(max_examples=25)
+@given(st.lists(st.lists(st.sampled_from(EVENTS), max_size=12), min_size=6, max_size=6), st.integers(0, 3))
+def test_every_request_has_one_standing_and_it_is_that_of_the_journal(
+    tmp_path_factory: pytest.TempPathFactory, lives: list[list[Event]], show: int
+) -> None:
+    out = tmp_path_factory.mktemp("batch")
+    freeze(out=str(out))
+    Path("more.yaml").write_text(MANIFEST.replace("A robot", "A robot, A ship, A moon, A hill"))
+    requests = freeze("more.yaml", out=str(out))
+    ends = asyncio.run(record(BatchFolder(out), requests, lives))
+    found = explain("more.yaml", out=out, show=show)
+    expected = Counter(
+        standing(end.state if life else None, running=False) for end, life in zip(ends, lives, strict=True)
+    )
+    assert {where: amount.requests for where, amount in found.amounts.items() if amount.requests} == expected
+    assert sum(amount.samples for amount in found.amounts.values()) == 12
+    shown = Counter(one.standing for one in found.shown)
+    assert shown == Counter({where: min(show, number) for where, number in expected.items() if show})
+    assert all(one.why for one in found.shown)
+
+
+def test_without_a_batch_everything_is_new(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    done = plan("small.yaml", "--explain", "--show", "1")
+    assert "3 requests for a new batch in outputs/small" in done.stdout
+    assert "new         3 requests, 6 images, cost 3.00" in done.stdout
+    assert "… and 2 more" in done.stdout
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_request_is_new_because_a_parameter_changed() -> None:
+    freeze()
+    found = told("small.yaml", "--explain", "--param", "guidance_scale=9", "--show", "1")
+    assert found["new"] == {"requests": 3, "images": 6, "cost": 3.0}
+    assert [one["why"] for one in found["requests"]] == [  # type: ignore[attr-defined]
+        "prompt is as row 0 of the batch, but guidance_scale 7 -> 9"
+    ]
+
+
+def test_after_a_run_all_is_done() -> None:
+    batchgen.run("small.yaml")
+    done = plan("small.yaml", "--explain")
+    assert "done        3 requests, 6 images" in done.stdout
+    assert done.stdout.count("2 images stored") == 3
+    assert "new" not in done.stdout
+
+
+def test_a_batch_of_another_endpoint_is_refused_as_a_run_would() -> None:
+    freeze()
+    done = plan("small.yaml", "--explain", "--profile", "sd3")
+    assert "holds a batch of" in str(done.exception)
+
+
+# --against
+
+
+def test_an_edit_costs_what_is_new_and_what_was_never_paid() -> None:
+    freeze()
+    Path("edited.yaml").write_text(MANIFEST.replace("A robot", "A ship, A moon"))
+    found = against("edited.yaml", "outputs/small")
+    amounts = [(amount.requests, amount.samples, amount.cost) for amount in (found.new, found.kept, found.dropped)]
+    assert amounts == [(2, 4, 2.0), (2, 4, 2.0), (1, 2, 1.0)]
+    assert (found.to_pay.requests, found.dropped_paid) == (4, 0)
+    batchgen.run("small.yaml")
+    found = against("edited.yaml", "outputs/small")
+    assert (found.to_pay.requests, found.to_pay.cost, found.dropped_paid) == (2, 2.0, 1)
+    assert "would submit 2 requests, 4 images, cost 2.00" in plan("edited.yaml", "--against", "outputs/small").stdout
+
+
+# --frozen
+
+
+def test_an_unchanged_manifest_has_not_drifted() -> None:
+    freeze()
+    done = plan("small.yaml", "--frozen")
+    assert (done.exit_code, done.stdout.count("\n")) == (0, 1)
+    assert "asks for what the frozen plan in outputs/small holds: 3 requests" in done.stdout
+
+
+def test_order_and_comments_are_no_drift_and_what_changed_is_told() -> None:
+    freeze()
+    Path("small.yaml").write_text(MANIFEST.replace("A red fox, A toucan", "A toucan, A red fox") + "# hello\n")
+    done = plan("small.yaml", "--frozen")
+    assert done.exit_code == 0
+    assert "not in what is asked for:\n  small.yaml: changed" in done.stdout
+
+
+def test_a_changed_include_is_drift_and_is_named() -> None:
+    Path("animals.txt").write_text("fox\nowl\n")
+    Path("with.yaml").write_text("profile: simulator\nvariables: {a: {file: animals.txt}}\nprompts: ['A {a}']\n")
+    freeze("with.yaml", "outputs/with")
+    Path("animals.txt").write_text("fox\ncat\ndog\n")
+    done = plan("with.yaml", "--frozen")
+    assert done.exit_code == 2
+    assert done.stdout.splitlines()[1:] == [
+        "  animals.txt: changed",
+        "  2 requests not in the frozen plan",
+        "  1 request of the frozen plan no longer asked for",
+    ]
+    assert told("with.yaml", "--frozen")["exit_code"] == 2
+
+
+def test_another_tag_or_label_is_drift_though_it_changes_no_image() -> None:
+    freeze()
+    Path("small.yaml").write_text(MANIFEST + "labels: {class: animal}\n")
+    found = drift("small.yaml")
+    assert (found.new, found.gone, found.renamed, bool(found)) == (0, 0, 3, True)
+
+
+def test_what_is_kept_of_earlier_manifests_is_no_drift() -> None:
+    batchgen.run("small.yaml")
+    Path("small.yaml").write_text(MANIFEST.replace("A robot", "A ship"))
+    result = batchgen.run("small.yaml")
+    assert len(result.frame()) == 8
+    assert not drift("small.yaml")
+    assert drift("small.yaml").requests == 3
+
+
+# The frozen plan runs
+
+
+def test_a_frozen_plan_runs_on_in_its_own_folder_and_pays_nothing_again() -> None:
+    batchgen.run("small.yaml", settings=Settings(limit=2))
+    own = Path("outputs/small/.batchgen/plan.parquet")
+    before = own.read_bytes()
+    result = batchgen.run(own, out="outputs/small")
+    assert own.read_bytes() == before
+    assert len(result.frame()) == 4
+    assert result.frame().attempts.tolist() == [1] * 4
+
+
+def test_a_frozen_plan_makes_the_same_batch_elsewhere_though_its_files_changed() -> None:
+    Path("animals.txt").write_text("fox\nowl\n")
+    text = "profile: simulator\nparams: {width: 16, height: 16}\nsplit: {train: 0.5, test: 0.5}\nrepeat: 2\n"
+    text += (
+        "file_prefix: '{a}'\nlabels: {class: '{a}', n: 1}\nvariables: {a: {file: animals.txt}}\nprompts: ['A {a}']\n"
+    )
+    Path("with.yaml").write_text(text)
+    first = batchgen.run("with.yaml").frame()
+    Path("animals.txt").unlink()
+    again = batchgen.run("outputs/with/.batchgen/plan.parquet", out="elsewhere").frame()
+    same = [
+        "request_key",
+        "file_name",
+        "prompt",
+        "batch_id",
+        "file_prefix",
+        "class",
+        "n",
+        "split",
+        "row_index",
+        "sha256",
+    ]
+    assert again[same].equals(first[same])
+    assert [request.key for request in PlanFile(Path("elsewhere/.batchgen/plan.parquet"))] == list(again.request_key)
