@@ -29,7 +29,9 @@ def write(requests: Iterable[Request], path: Path, *, params: Sequence[str], lab
     header += ["batch_id", "file_prefix", "file_stem", "row_index", "repeat", "request_key"]
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(
+                file
+            )  # its line ends are those of RFC 4180; with others it would not quote them in cells
             writer.writerow(map(_cell, header))
             writer.writerows(map(_cell, _line(request, params, labels)) for request in requests)
             file.flush()
