@@ -25,7 +25,7 @@ from batchgen.errors import UsageError
 from batchgen.explanation import Explained, Standing, standing, why, why_new
 from batchgen.lifecycle import Record, State
 from batchgen.manifest import Manifest
-from batchgen.model import PlanHead, Request
+from batchgen.model import PlanHead, Request, RequestKey
 from batchgen.planning import Plan
 
 _LOOKED_UP_AT_ONCE = 1_000
@@ -75,10 +75,9 @@ def explain(
     settings = settings or Settings()
     read_in = read(manifest, settings)
     folder = batch_folder(read_in, out)
-    batch = _Batch(folder)
-    must_be_of(batch.plan, read_in.profile.endpoint, folder)
-    count = _Explaining(batch, price=read_in.price_per_image, show=show)
-    with batch:
+    with _Batch(folder) as batch:
+        must_be_of(batch.plan, read_in.profile.endpoint, folder)
+        count = _Explaining(batch, price=read_in.price_per_image, show=show)
         for some in _several(planned(read_in, settings, batch.plan, folder)):
             count.add(some)
         shown = count.shown()
@@ -104,9 +103,9 @@ class _Batch(contextlib.AbstractContextManager["_Batch"]):
         known = self._journal.states([request.key for request in requests]) if self._journal else {}
         return [known.get(request.key) for request in requests]
 
-    def record(self, request: Request) -> Record | None:
-        """None if the journal knows nothing of it."""
-        return self._journal.records([request.key]).get(request.key) if self._journal else None
+    def records(self, requests: Sequence[Request]) -> Mapping[RequestKey, Record]:
+        """Of those requests that the journal knows."""
+        return self._journal.records([request.key for request in requests]) if self._journal else {}
 
     def paid(self) -> int:
         """Requests that were paid for, or may have been, and have not failed."""
@@ -140,10 +139,10 @@ class _Explaining:
             self.amounts[where] = self.amounts[where].plus(request, self._price)
 
     def shown(self) -> list[Explained]:
-        records = {request.key: self._batch.record(request) for request, _ in self._shown}
-        alike = self._alike({request.prompt for request, _ in self._shown if records[request.key] is None})
+        records = self._batch.records([request for request, _ in self._shown])
+        alike = self._alike({request.prompt for request, _ in self._shown if request.key not in records})
         return [
-            Explained(request=request, standing=where, why=self._why(request, records[request.key], alike))
+            Explained(request=request, standing=where, why=self._why(request, records.get(request.key), alike))
             for request, where in self._shown
         ]
 
