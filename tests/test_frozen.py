@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.adapters.plan_file import PlanFile, freeze
@@ -62,6 +62,7 @@ def again(path: Path, **overrides: object) -> list[Request]:
     return list(Plan(read_manifest(path, find_profile=find_profile, overrides=Overrides(**overrides))))  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(some_rows())
 def test_a_frozen_plan_gives_the_requests_that_were_frozen(
     tmp_path_factory: pytest.TempPathFactory, given: list[Row]

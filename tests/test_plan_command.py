@@ -113,7 +113,7 @@ def test_a_table_for_people_has_a_line_for_each_request() -> None:
     assert not list(Path().glob("*.part"))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.text(st.sampled_from("=+-@ax'\t\r ,\"")).filter(str.strip))
 def test_no_cell_of_the_table_is_a_formula(prompt: str) -> None:
     with Path("one.csv").open("w", newline="") as file:
@@ -158,7 +158,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 # --explain
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(EVENTS), max_size=12), min_size=6, max_size=6), st.integers(0, 3))
 def test_every_request_has_one_standing_and_it_is_that_of_the_journal(
     tmp_path_factory: pytest.TempPathFactory, lives: list[list[Event]], show: int

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.adapters.spilling import SpillingFirsts
@@ -20,6 +20,7 @@ STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from(["", "a", "b", "A", "a
 
 
 @pytest.mark.parametrize("firsts", FIRSTS)
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_whoever_came_first_with_a_name_is_remembered(
     firsts: Callable[[], Firsts], steps: list[tuple[bool, str, str]]
