@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 
@@ -57,3 +58,18 @@ except StorageFailed as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "SQLITE_TMPDIR" in done.stdout
+
+
+def test_memory_holds_a_fixed_number_of_names_whatever_comes() -> None:
+    with SpillingFirsts(100) as found:
+        tracemalloc.start()
+        for n in range(20_000):
+            assert found.meet(f"name {n}", f"who {n}") is None
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held < 100_000  # bytes; all of them would be 3 million
+        assert [found.find("name 7"), found.find("name 19999"), found.find("name 20000")] == [
+            "who 7",
+            "who 19999",
+            None,
+        ]
