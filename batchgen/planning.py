@@ -94,11 +94,11 @@ def split_of(prompt: str, shares: Mapping[str, float]) -> str | None:
         return None
     point = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") / 2**64
     reached = 0.0
-    for name, share in shares.items():
+    for name, share in sorted(shares.items()):  # in whatever order they are written
         reached += share
         if point < reached:
             return name
-    return next(reversed(list(shares)), None)
+    return max(shares, default=None)
 
 
 class Plan:

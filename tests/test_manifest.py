@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -400,7 +401,7 @@ LABELS = st.dictionaries(
 @CALM
 @given(LABELS)
 def test_labels_keep_their_values_and_types(labels: dict[str, LabelValue]) -> None:
-    text = yaml.safe_dump({"prompts": [{"prompt": "A fox", "labels": labels}]}, allow_unicode=True)
+    text = json.dumps({"prompts": [{"prompt": "A fox", "labels": labels}]}, ensure_ascii=False)  # JSON is YAML
     (row,) = read_yaml(text)
     assert row.labels == labels
     assert [type(row.labels[name]) for name in labels] == [type(value) for value in labels.values()]
@@ -472,7 +473,9 @@ def parti() -> Path:
 
 
 def test_a_published_table_with_a_capital_in_its_header_is_told_what_is_meant() -> None:
-    assert [problem.hint for problem in problems(parti())] == ["Did you mean prompt?"]
+    assert [problem.hint for problem in problems(parti())] == [
+        "Did you mean prompt? Rename it, or map it: columns: {Prompt: prompt}."
+    ]
 
 
 def test_a_published_table_of_1632_prompts_is_read_exactly(write: Write) -> None:
@@ -537,6 +540,51 @@ def test_every_key_of_the_schema_is_explained() -> None:
     for part in (schema, *parts.values()):
         assert all(described["description"] for described in part["properties"].values())
     assert list(parts) == ["Axes", "Column", "Draw", "FileEntry", "PromptEntry"]
+
+
+TAKEN = [
+    path.with_name(path.name.replace(".expected.txt", ".yaml"))
+    for path in sorted(CASES.glob("*.expected.txt"))
+    if path.read_text(encoding="utf-8").startswith(("[", "warning"))
+]
+
+
+@pytest.mark.parametrize("name", [path.name for path in TAKEN if path.is_file()])
+def test_what_the_reader_takes_the_schema_takes_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CASES)
+    root = yaml_document.parse(Path(name).read_text(encoding="utf-8"), Problems(name))
+    assert root is not None
+    jsonschema.validate(yaml_document.plain(root), json_schema(), cls=jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompts: []",
+        "prompts: [{prompt: a, colour: b}]",
+        "prompts: [{file: a.csv, prompts: b}]",
+        "{prompts: [a], axes: {grid: {width: {from: 1, to: 2}}}}",
+        "{prompts: [a], axes: {grid: {width: {from: 1, to: 2, step: 1, count: 2}}}}",
+        "{prompts: [a], axes: {grid: {width: {from: 1, count: 0}}}}",
+        "{prompts: [a], axes: {exclude: [{width: [1, 2]}]}}",
+        "{prompts: [a], variables: {a: {file: b.txt, x: 1}}}",
+        "{prompts: [a], columns: {a: {label: b, type: int}}}",
+        "{prompts: [a], rate: 5 per second}",
+        "{prompts: [a], in_doubt: hodl}",
+    ],
+)
+def test_the_schema_refuses_what_an_editor_should_underline(text: str) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(text), json_schema(), cls=jsonschema.Draft202012Validator)
+    assert problems_of_text(text)
+
+
+def problems_of_text(text: str) -> bool:
+    try:
+        read_yaml(text)
+    except ManifestError:
+        return True
+    return False
 
 
 def test_every_example_of_the_schema_is_taken() -> None:

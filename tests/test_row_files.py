@@ -198,10 +198,14 @@ def test_labels_keep_the_types_that_a_file_gives_them_even_where_all_are_null(tm
     assert manifest.label_types == {"year": "int", "share": "float", "wild": "bool", "kind": "str"}
 
 
-def test_a_column_of_a_type_that_no_label_has_is_refused_row_by_row_unless_it_is_left_out(tmp_path: Path) -> None:
+def test_a_column_of_a_type_that_no_label_has_is_refused_once_unless_it_is_left_out(tmp_path: Path) -> None:
     pq.write_table(pa.table({"prompt": ["A fox"], "price": [Decimal("1.5")], "tags": [["a"]]}), tmp_path / "m.parquet")
-    found = problems(tmp_path / "m.parquet")
-    assert found[0].startswith(f"{tmp_path}/m.parquet:1: price: a label must be text, a number, true, false or null")
+    assert problems(tmp_path / "m.parquet") == [
+        f"{tmp_path}/m.parquet: price: holds decimal128(2, 1), which no label does. "
+        "Leave it out: columns: {price: null}.",
+        f"{tmp_path}/m.parquet: tags: holds list<element: string>, which no label does. "
+        "Leave it out: columns: {tags: null}.",
+    ]
     (tmp_path / "m.yaml").write_text("prompts: {file: m.parquet, columns: {price: null, tags: null}}")
     assert [row.labels for row in rows(tmp_path / "m.yaml")] == [{}]
 
@@ -249,7 +253,8 @@ def test_a_link_out_of_the_manifests_folder_leads_nowhere(tmp_path: Path) -> Non
     (tmp_path / "here").mkdir()
     (tmp_path / "secret.csv").write_text("prompt\nA secret\n")
     (tmp_path / "here/rows.csv").symlink_to(tmp_path / "secret.csv")
-    (tmp_path / "here/m.yaml").write_text("prompts: {file: rows.csv}\nvariables: {a: {file: rows.csv}}\n")
+    (tmp_path / "here/words.txt").symlink_to(tmp_path / "secret.csv")
+    (tmp_path / "here/m.yaml").write_text("prompts: {file: rows.csv}\nvariables: {a: {file: words.txt}}\n")
     found = problems(tmp_path / "here/m.yaml")
     assert len(found) == 2
     assert all("lies outside" in problem for problem in found)
@@ -266,6 +271,50 @@ def test_a_pipe_among_the_files_is_refused_before_anything_waits_for_it(tmp_path
 def test_a_name_that_no_file_can_have_is_a_sentence(tmp_path: Path, named: str) -> None:
     (tmp_path / "m.yaml").write_text(yaml.safe_dump({"prompts": [{"file": named}]}))
     assert len(problems(tmp_path / "m.yaml")) == 1
+
+
+def test_a_pattern_walks_through_no_links_and_takes_each_file_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/rows.csv").write_text("prompt\nA fox\n")
+    (tmp_path / "a/~$rows.csv").write_bytes(b"\0lock")
+    (tmp_path / "a/.hidden.csv").write_text("prompt\nA secret\n")
+    for name in ("b", "c"):
+        (tmp_path / "a" / name).symlink_to(tmp_path)
+    (tmp_path / "m.yaml").write_text("prompts: {file: '**/*.csv'}")
+    assert [row.prompt for row in rows(tmp_path / "m.yaml")] == ["A fox"]
+
+
+def test_a_pattern_outside_of_reach_is_refused_before_anything_is_walked_through(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("prompts: {file: '/**/*.csv'}")
+    assert "lies outside" in problems(tmp_path / "m.yaml")[0]
+
+
+def test_many_columns_take_time_in_proportion_and_too_many_are_refused(tmp_path: Path) -> None:
+    names = ",".join(f"c{n}" for n in range(1_999))
+    (tmp_path / "m.csv").write_text(f"prompt,{names}\nA fox{',1' * 1_999}\n")
+    assert len(rows(tmp_path / "m.csv")[0].labels) == 1_999
+    (tmp_path / "m.csv").write_text(f"prompt,x,{names}\nA fox,1{',1' * 1_999}\n")
+    assert "more than 2,000 columns" in problems(tmp_path / "m.csv")[0]
+
+
+def test_a_parquet_value_that_python_cannot_hold_harms_only_who_reads_it(tmp_path: Path) -> None:
+    table = pa.table({"prompt": ["A fox"], "at": pa.array([2**60], pa.timestamp("us"))})
+    pq.write_table(table, tmp_path / "m.parquet")
+    (tmp_path / "m.yaml").write_text("prompts: {file: m.parquet, columns: {at: null}}")
+    assert [row.prompt for row in rows(tmp_path / "m.yaml")] == ["A fox"]
+    (tmp_path / "m.yaml").write_text("prompts: {file: m.parquet, prompt: 'fox {at}', columns: {at: null}}")
+    assert "cannot be read from here on" in problems(tmp_path / "m.yaml")[0]
+
+
+def test_a_label_of_two_types_is_text_and_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("prompt,year\nA fox,1\n")
+    (tmp_path / "b.csv").write_text("prompt,year\nAn owl,x\n")
+    (tmp_path / "m.yaml").write_text(
+        "prompts: [{file: a.csv, columns: {year: {label: year, type: integer}}}, {file: b.csv}]"
+    )
+    manifest = read(tmp_path / "m.yaml")
+    assert manifest.label_types == {"year": "str"}
+    assert "the label year is text in" in manifest.warnings[0]
 
 
 def test_every_file_that_a_manifest_reads_is_named_with_its_hash(tmp_path: Path) -> None:
@@ -311,6 +360,21 @@ def test_memory_does_not_grow_with_a_file(tmp_path: Path, name: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_prompts_times_axes(tmp_path: Path) -> None:
+    axes = {"grid": {"num_inference_steps": {"from": 1, "count": 500}}}
+    peaks = []
+    for prompts in (20, 200):
+        (tmp_path / "m.yaml").write_text(json.dumps({"axes": axes, "prompts": [f"Fox {n}" for n in range(prompts)]}))
+        manifest = read(tmp_path / "m.yaml")
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in manifest.rows()) == 500 * prompts
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 500_000
 
 
 def test_a_line_without_end_is_refused_by_its_length(tmp_path: Path) -> None:

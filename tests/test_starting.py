@@ -9,7 +9,7 @@ import pytest
 
 import batchgen
 from batchgen.app.starting import SCHEMA_NAME, examples, init
-from batchgen.errors import StorageFailed, UsageError
+from batchgen.errors import UsageError
 from batchgen.manifest import json_schema
 
 
@@ -45,5 +45,24 @@ def test_an_example_that_is_not_there_is_refused_with_those_that_are(tmp_path: P
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageFailed, match="cannot be written"):
+    with pytest.raises(UsageError, match="is in the way"):
         init(tmp_path / "file" / "under")
+    with pytest.raises(UsageError, match="is in the way"):
+        init(tmp_path / "file")
+
+
+def test_no_link_is_written_through_and_no_schema_of_ones_own_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "quickstart.yaml").symlink_to(tmp_path / "elsewhere.yaml")
+    with pytest.raises(UsageError, match="is there already"):
+        init(tmp_path)
+    (tmp_path / "quickstart.yaml").unlink()
+    (tmp_path / SCHEMA_NAME).write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        init(tmp_path)
+    assert (tmp_path / SCHEMA_NAME).read_text() == "mine"
+
+
+def test_two_examples_share_a_folder(tmp_path: Path) -> None:
+    init(tmp_path, example="quickstart")
+    init(tmp_path, example="dynamic")
+    assert batchgen.plan(tmp_path / "dynamic.yaml").summary.requests == 12

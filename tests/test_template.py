@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from collections import Counter
 from dataclasses import dataclass
 from itertools import product
 
@@ -131,14 +133,13 @@ def test_any_text_is_either_refused_or_written_and_rendered(text: str) -> None:
     values = dict.fromkeys(template.names, "{")
     last = template.size - 1
     assert template.render(values, last) == parse(str(template)).render(values, last)
-    assert math.isfinite(template.weight(last))
 
 
-@given(TREES)
+@given(TREES, st.integers())
 @CALM
-def test_the_weights_of_all_ways_are_above_zero(tree: Tree) -> None:
+def test_a_drawn_way_is_one_of_the_ways(tree: Tree, seed: int) -> None:
     template = parse(written(tree))
-    assert all(template.weight(choice) > 0 for choice in range(template.size))
+    assert 0 <= template.draw(random.Random(seed)) < template.size
 
 
 @pytest.mark.parametrize(
@@ -180,23 +181,32 @@ def test_a_value_that_is_not_needed_may_be_missing() -> None:
 def test_a_choice_that_is_none_of_the_ways_is_an_error(choice: int) -> None:
     with pytest.raises(IndexError):
         parse("{a|b}").render({}, choice)
-    with pytest.raises(IndexError):
-        parse("{a|b}").weight(choice)
 
 
 @pytest.mark.parametrize(
     ("text", "weights"),
     [
-        ("plain", [1.0]),
-        ("{a|b|c} {d|{e|f|g}}", [1.0] * 12),
-        ("{3::red|blue}", [1.5, 0.5]),
-        ("{3::red|blue} {fox|1::owl}", [1.5, 1.5, 0.5, 0.5]),
-        ("{3::red|{blue|3::green}}", [1.5, 0.25, 0.75]),
+        ("plain", [1]),
+        ("{a|b|c} {d|{e|f|g}}", [1] * 12),
+        ("{3::red|blue}", [3, 1]),
+        ("{3::red|blue} {fox|1::owl}", [3, 3, 1, 1]),
+        ("{3::red|{blue|3::green}}", [3, 0.5, 1.5]),
+        ("{9::a|b}{9::c|d}{9::e|f}", [729, 81, 81, 9, 81, 9, 9, 1]),
     ],
 )
-def test_weights_of_a_choice_have_a_mean_of_one(text: str, weights: list[float]) -> None:
-    template = parse(text)
-    assert [template.weight(choice) for choice in range(template.size)] == weights
+def test_ways_are_drawn_as_often_as_their_weights_say(text: str, weights: list[float]) -> None:
+    template, chance, draws = parse(text), random.Random(7), 4_000
+    times = Counter(template.draw(chance) for _ in range(draws))
+    expected = [draws * weight / sum(weights) for weight in weights]
+    deviation = sum((times[way] - wanted) ** 2 / wanted for way, wanted in enumerate(expected))
+    assert deviation < len(weights) - 1 + 4 * math.sqrt(2 * len(weights))
+    assert template.weighted == (len(set(weights)) > 1)
+
+
+def test_a_heavy_alternative_among_thousands_is_drawn_as_often_as_it_weighs() -> None:
+    template = parse("{" + "|".join(f"w{n}" for n in range(5_000)) + "|5000::z}")
+    chance = random.Random(1)
+    assert 400 < sum(template.draw(chance) == 5_000 for _ in range(1_000)) < 600
 
 
 def test_templates_that_mean_the_same_are_equal() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,21 +47,33 @@ def init(folder: Path | str = ".", *, example: str = "quickstart") -> Start:
         **{name: (_EXAMPLES / name).read_text(encoding="utf-8") for name in includes},
         SCHEMA_NAME: json.dumps(json_schema(), indent=2) + "\n",
     }
-    _refuse_to_overwrite(Path(folder), list(contents))
+    _refuse_to_overwrite(Path(folder), contents)
     try:
         for name, content in contents.items():
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
+            if not path.exists():
+                with path.open("x", encoding="utf-8") as file:
+                    file.write(content)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"{error.filename} is in the way. Name another folder.") from error
     except OSError as error:
         raise StorageFailed(f"{folder} cannot be written: {error}. Mend that, or name another folder.") from error
     return Start(manifest=Path(folder) / source.name, files=tuple(Path(folder) / name for name in contents))
 
 
-def _refuse_to_overwrite(folder: Path, names: list[str]) -> None:
-    there = [name for name in names if (folder / name).exists() and name != SCHEMA_NAME]
-    if there:
-        raise UsageError(f"{folder / there[0]} is there already. Nothing was written; name another folder.")
+def _refuse_to_overwrite(folder: Path, contents: Mapping[str, str]) -> None:
+    for name, content in contents.items():
+        path = folder / name
+        if path.is_symlink() or (path.exists() and not _is_equal(path, content)):
+            raise UsageError(f"{path} is there already. Nothing was written; name another folder.")
+
+
+def _is_equal(path: Path, content: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == content
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _sentence(path: Path) -> str:

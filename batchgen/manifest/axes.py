@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from typing import overload
 
 from batchgen.manifest.names import did_you_mean, shown
@@ -244,7 +245,14 @@ def _steps(start: Fraction, step: Fraction, count: int, *, whole: bool) -> Seque
     return values
 
 
-def draw(size: int, count: int, *, seed: int, wanted: Callable[[int], bool] = lambda _: True) -> list[int]:
+def draw(
+    size: int,
+    count: int,
+    *,
+    seed: int,
+    wanted: Callable[[int], bool] = lambda _: True,
+    favour: Callable[[int], int] | None = None,
+) -> list[int]:
     """Indices picked at random, in ascending order, each at most once; the same for a seed on every machine.
 
     Indices are tried in the order of a keyed permutation of range(size), so memory grows with *count* only.
@@ -253,6 +261,8 @@ def draw(size: int, count: int, *, seed: int, wanted: Callable[[int], bool] = la
         size: indices lie in range(size); of any size.
         count: how many; fewer are given only if no more are wanted.
         wanted: which of them may be picked.
+        favour: gives the index to take in the place of another, so that some are picked more often; it still picks
+            each at most once, and where it finds too few, the rest are picked without it.
 
     Raises:
         Refused: after 100,000 + 100 × *count* tries in a larger space, too few of them were wanted.
@@ -261,13 +271,15 @@ def draw(size: int, count: int, *, seed: int, wanted: Callable[[int], bool] = la
         return [index for index in range(size) if wanted(index)]
     if count <= 0:
         return []
-    picked: list[int] = []
     shuffled = _shuffled(size, seed)
     tries = min(size, PATIENCE + PATIENCE_EACH * count)
-    for position in range(tries):
-        index = shuffled(position)
-        if wanted(index):
-            picked.append(index)
+    tried: Iterable[int] = map(shuffled, range(tries))
+    if favour is not None:
+        tried = chain(map(favour, tried), map(shuffled, range(tries)))
+    picked: set[int] = set()
+    for index in tried:
+        if index not in picked and wanted(index):
+            picked.add(index)
             if len(picked) == count:
                 break
     if len(picked) < count and tries < size:

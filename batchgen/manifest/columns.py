@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import cast
 
 from batchgen.manifest.names import did_you_mean, near, sendable, shown, squashed, written
 from batchgen.manifest.parameters import LabelNames, Parameters, check_label, misspelt_column
@@ -17,6 +19,12 @@ from batchgen.profile import Parameter
 #: Different cells of a column whose checked value is remembered.
 _REMEMBERED = 4_096
 _LABEL = "label."
+#: What a column can be besides a parameter or a label.
+_OWN = ("prompt", "file_prefix", "split", "repeat")
+#: Columns of one table; more are refused.
+_MOST = 2_000
+_REPEAT = Parameter(type="integer", minimum=1)
+_PART = re.compile(r"\w+(\.\w+)*")
 _INDEX_TYPES: Mapping[LabelType, str] = {"text": "str", "integer": "int", "number": "float", "boolean": "bool"}
 
 
@@ -41,6 +49,7 @@ class Given:
     prompt: str | None = None
     file_prefix: str | None = None
     split: str | None = None
+    repeat: int | None = None  #: at least 1
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     labels: Mapping[str, LabelValue] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)  #: what templates may name
@@ -54,6 +63,8 @@ class Columns:
     prompt: int | None
     file_prefix: int | None
     split: int | None
+    repeat: int | None
+    nameless: Sequence[int]  #: those without a name; nothing may stand in them
     params: Mapping[int, tuple[str, Callable[[Cell], ParamValue]]]  #: name, and how its cells are checked
     labels: Mapping[int, tuple[str, Callable[[Cell], LabelValue]]]
     words: Mapping[str, int]  #: what templates may name
@@ -84,6 +95,9 @@ class ColumnReader:
 
     def read(self, table: Table, problems: Problems) -> Columns | None:
         """What the header says; None if there is no reading on, with the reasons in *problems*."""
+        if len(table.names) > _MOST:
+            problems.add(table.line, f"the table has more than {_MOST:,} columns.", "Put what varies into rows.")
+            return None
         _refuse_doubtful(table, problems)
         meanings = self._meanings(table, problems)
         at = {str(meaning.target): position for position, meaning in meanings.items()}
@@ -93,7 +107,7 @@ class ColumnReader:
             return None
         labels = {position: meaning for position, meaning in meanings.items() if meaning.label is not None}
         types = {
-            str(meaning.label): _INDEX_TYPES[meaning.type] if meaning.type else table.types.get(table.names[position])
+            str(meaning.label): _INDEX_TYPES[meaning.type] if meaning.type else table.type_of(position)
             for position, meaning in labels.items()
         }
         return Columns(
@@ -101,6 +115,8 @@ class ColumnReader:
             prompt=at.get("prompt"),
             file_prefix=at.get("file_prefix"),
             split=at.get("split"),
+            repeat=at.get("repeat"),
+            nameless=[] if "" in self._mapping else [n for n, name in enumerate(table.names) if not name],
             params={
                 position: (name, _param_check(self._parameters, name))
                 for name, position in at.items()
@@ -118,11 +134,15 @@ class ColumnReader:
     def _meanings(self, table: Table, problems: Problems) -> dict[int, Meaning]:
         """What each column is, by position, without those that are nothing; no two are the same."""
         found: dict[str, tuple[int, Meaning]] = {}
+        first = _firsts(table.names)
         for position, name in enumerate(table.names):
-            if not name or name in table.names[:position]:
-                continue  # refused already
+            if not name or first[name] != position:
+                continue  # refused already, or looked at row by row
             try:
                 meaning = self._meaning(name, table.line)
+                if meaning.label is not None and name in table.odd:
+                    message = f"{name}: holds {table.odd[name]}, which no label does."
+                    raise Refused(message, f"Leave it out: columns: {{{name}: null}}.")
                 if meaning.target in found:
                     raise Refused(f"{name}: is a second column for {meaning.target}.", "Map one of them to null.")
             except Refused as refusal:
@@ -135,14 +155,15 @@ class ColumnReader:
     def _meaning(self, name: str, line: int | None) -> Meaning:
         if name in self._mapping:
             return self._mapping[name]
-        if name in self._parameters.known or name in ("prompt", "file_prefix", "split"):
+        if name in self._parameters.known or name in _OWN:
             return Meaning(target=name)
         if name == "batch_id":
             raise Refused(
                 "batch_id: a table is one batch, so no column can set it.", "Remove it; use --batch-id instead."
             )
         if meant := misspelt_column(name, self._parameters.known):
-            raise Refused(f"{name}: unknown column.", f"Did you mean {meant}?")
+            hint = f"Did you mean {meant}? Rename it, or map it: columns: {{{name}: {meant}}}."
+            raise Refused(f"{name}: unknown column.", hint)
         if name == "seed":
             self._parameters.must_know(name)  # says why there is none
         self._label_names.check(name, line)
@@ -155,23 +176,25 @@ def check_meaning(column: str, meaning: Meaning, parameters: Parameters) -> None
         Refused: no column can have that meaning.
     """
     target = meaning.target
-    if target is None or target in ("prompt", "file_prefix", "split") or target in parameters.known:
+    if target is None or target in _OWN or target in parameters.known:
         return
     if meaning.label is not None:
         return
-    known = ["prompt", "file_prefix", "split", *parameters.known]
+    known = [*_OWN, *parameters.known]
     hint = did_you_mean(target, known) or f"To keep the column as a label: {column}: {_LABEL}{target}."
     raise Refused(f"{column}: no column can be {target!r}; there are {', '.join(known)} and label.NAME.", hint)
 
 
+def _firsts(names: Sequence[str]) -> dict[str, int]:
+    """Where each name stands first."""
+    return {name: position for position, name in reversed([*enumerate(names)])}
+
+
 def _refuse_doubtful(table: Table, problems: Problems) -> None:
+    first = _firsts(table.names)
     for position, name in enumerate(table.names):
-        if not name:
-            hint = "Name it in the first line, or remove it."
-            problems.add(table.line, f"column {position + 1} has no name.", hint)
-        elif name in table.names[:position]:
-            first = table.names.index(name) + 1
-            message = f"{name}: stands twice in the header, as columns {first} and {position + 1}."
+        if name and first[name] != position:
+            message = f"{name}: stands twice in the header, as columns {first[name] + 1} and {position + 1}."
             problems.add(table.line, message, "Rename one.")
 
 
@@ -231,11 +254,18 @@ class RowReader:
     columns: Columns
     named: Collection[str]  #: what the templates of the source name; other words are left out
     own_prompts: bool  #: whether each row's prompt is its own
+    parameters: Parameters
+    splits: Collection[str]  #: the manifest's parts; none if it makes none
 
     def rows(self, problems: Problems) -> Iterator[Given | None]:
         """In the order of the table; None for a row with problems."""
         words = {name: position for name, position in self.columns.words.items() if name in self.named}
-        for record in self.table.records(problems):
+        columns = self.columns
+        needed = {*columns.params, *columns.labels, *words.values(), *columns.nameless}
+        needed.update(
+            at for at in (columns.prompt, columns.file_prefix, columns.split, columns.repeat) if at is not None
+        )
+        for record in self.table.records(problems, needed):
             try:
                 yield self._given(record, words, problems)
             except Refused as refusal:
@@ -246,6 +276,10 @@ class RowReader:
         cells, columns = record.cells, self.columns
         if len(cells) != columns.count:
             raise _wrong_count(len(cells), columns.count)
+        for position in columns.nameless:
+            if cells[position] not in (None, ""):
+                message = f"column {position + 1} has no name, and {shown(cells[position])} stands in it."
+                raise Refused(message, "Name it in the header, or leave it out: columns: {'': null}.")
         params = self._params(record, problems)
         prompt = self._text("prompt", columns.prompt, cells) if self.own_prompts else None
         if self.own_prompts and prompt is None:
@@ -256,7 +290,8 @@ class RowReader:
             line=record.line,
             prompt=prompt,
             file_prefix=self._text("file_prefix", columns.file_prefix, cells),
-            split=self._text("split", columns.split, cells),
+            split=self._split(cells),
+            repeat=self._repeat(cells),
             params=params,
             labels={name: check(cells[position]) for position, (name, check) in columns.labels.items()},
             words={name: _word(cells[position]) for name, position in words.items()},
@@ -267,7 +302,7 @@ class RowReader:
         refused = False
         for position, (name, check) in self.columns.params.items():
             cell = record.cells[position]
-            if cell is None or (self.table.text and not str(cell).strip()):
+            if cell is None or (isinstance(cell, str) and self._is_blank(cell, name)):
                 continue
             try:
                 values[name] = check(cell)
@@ -275,6 +310,28 @@ class RowReader:
                 problems.refuse(record.line, refusal)
                 refused = True
         return None if refused else values
+
+    def _is_blank(self, cell: str, name: str) -> bool:
+        """Whether a cell says nothing; where a table has types, an empty text is a text."""
+        return not cell.strip() and (self.table.text or self.parameters.known[name].type != "text")
+
+    def _split(self, cells: Sequence[Cell]) -> str | None:
+        part = self._text("split", self.columns.split, cells)
+        if part is not None and not _PART.fullmatch(part):
+            raise Refused(f"split: {shown(part)} is no name of a part.", "Write one like train or test.")
+        if part is not None and self.splits and part not in self.splits:
+            hint = did_you_mean(part, self.splits) or f"There are {', '.join(self.splits)}."
+            raise Refused(f"split: the manifest has no part {shown(part)}.", hint)
+        return part
+
+    def _repeat(self, cells: Sequence[Cell]) -> int | None:
+        cell = None if self.columns.repeat is None else cells[self.columns.repeat]
+        if cell is None or (isinstance(cell, str) and not cell.strip()):
+            return None
+        try:
+            return int(cast(int, _REPEAT.parse(cell) if isinstance(cell, str) else _REPEAT.check(cell)))
+        except ValueError as error:
+            raise Refused(f"repeat: {error}") from error
 
     def _text(self, name: str, position: int | None, cells: Sequence[Cell]) -> str | None:
         """What a cell of text says; None if it is blank."""

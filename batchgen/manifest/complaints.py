@@ -73,6 +73,8 @@ def _in_words(error: ErrorDetails) -> tuple[str, str | None]:
         return f"{key}: is missing.", _MISSING.get(key)
     if error["type"] in ("blank", "too_short", "string_too_short") or value is None:
         return f"{key}: is empty.", _EMPTY.get(key, f"Give it a value, or remove {key}.")
+    if error["type"] == "shares":
+        return f"split: {error['msg']}", "Write it like {train: 0.9, validation: 0.1}."
     return f"{key}: must be {allowed[key]}, not {shown(value)}.", _mend(key, value)
 
 

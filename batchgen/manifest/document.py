@@ -123,6 +123,19 @@ def line_of(root: Node, location: Iterable[object]) -> int:
     return line
 
 
+def keys_at(root: Node, location: Location) -> dict[str, int]:
+    """The keys of the mapping at *location*, and their lines; none if there is no mapping."""
+    node = root
+    for step in location:
+        if isinstance(node.value, dict) and isinstance(step, str) and step in node.value:
+            node = node.value[step].node
+        elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        else:
+            return {}
+    return {name: entry.line for name, entry in node.value.items()} if isinstance(node.value, dict) else {}
+
+
 def _line(event: events.Event) -> int:
     return 1 if event.start_mark is None else event.start_mark.line + 1
 

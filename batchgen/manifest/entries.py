@@ -59,6 +59,11 @@ class Entries:
             for position, entry in enumerate(prompts)
         ]
 
+    def look_through(self, top: Mapping[str, object]) -> None:
+        """Note what is wrong with parameters and labels of a document that is wrong elsewhere."""
+        self.common(top)
+        self.own(top)
+
     def line(self, location: Location) -> int | None:
         """Where that begins, 1-based."""
         return None if self._root is None else line_of(self._root, location)
@@ -89,7 +94,9 @@ class Entries:
     def _param(self, name: str, value: object, location: Location) -> ParamValue | None:
         if self._parameters is None:
             return None
-        self._parameters.must_know(name)
+        parameter = self._parameters.must_know(name)
+        if isinstance(value, str) and parameter.type != "text" and "{" in value:
+            return value  # a template; what it makes is checked row by row
         return None if value is None else self._parameters.check(name, value)  # null: as if not given
 
     def _label(self, name: str, value: object, location: Location) -> LabelValue:

@@ -7,13 +7,14 @@ alternatives of its text, then axes (grid, then zip, then includes). The last va
 from __future__ import annotations
 
 import hashlib
+import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 
-from batchgen.manifest.axes import Space, Value, draw
+from batchgen.manifest.axes import Dimension, Space, Value, draw
 from batchgen.manifest.columns import Given
 from batchgen.manifest.names import safe_name, written
 from batchgen.manifest.parameters import Parameters
@@ -22,9 +23,7 @@ from batchgen.manifest.sweep import Sweep
 from batchgen.manifest.template import Template, parse
 from batchgen.model import LabelValue, ParamValue, Row
 
-#: Ways to choose among the alternatives of one text whose weights are compared.
-_WEIGHED = 5_000
-#: Combinations of one row that are kept for the next row of the same table.
+#: Combinations of axes that are kept, for the next row takes the same.
 _KEPT = 4_096
 _PLAIN = parse("")
 
@@ -43,7 +42,12 @@ class Form:
     @property
     def names(self) -> frozenset[str]:
         """Everything that its templates name."""
-        texts = (self.prompt, self.file_prefix, *self.params.values(), *self.labels.values())
+        return self.names_sent.union(self.file_prefix.names)
+
+    @property
+    def names_sent(self) -> frozenset[str]:
+        """Everything that its templates name but for the tag."""
+        texts = (self.prompt, *self.params.values(), *self.labels.values())
         return frozenset(name for text in texts if isinstance(text, Template) for name in text.names)
 
 
@@ -60,89 +64,91 @@ class RowSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Combination:
-    """One way to make a request of a row."""
+class _Setting:
+    """One combination of axes."""
 
-    choice: int  #: among the alternatives of its text
-    variables: Mapping[str, str]  #: as texts take them
-    axes: Mapping[str, str]  #: as texts take them
-    params: Mapping[str, ParamValue | None]  #: of axes that are parameters
+    words: Mapping[str, str]  #: as texts take them
+    params: Mapping[str, ParamValue | None]  #: of axes that are parameters; None: as if not given
     labels: Mapping[str, Value]  #: of axes that are none
 
 
-class _Combinations:
-    """All ways to make a request of one row of a source; the same for all its rows."""
+class _Axes:
+    """The combinations of those axes that make a difference to a source: parameters, and what its texts name."""
 
-    def __init__(self, form: Form, columns: frozenset[str], sweep: Sweep, parameters: Parameters) -> None:
-        self._sweep, self._parameters = sweep, parameters
-        used = form.names - columns
-        self._space = Space([dimension for name, dimension in sweep.variables.items() if name in used])
-        self._prompt = form.prompt or _PLAIN
-        self._axes_size = sweep.axes.size + len(sweep.include)
-        self._made: dict[int, _Combination] = {}
-        self._wanted: list[int] | None = None
-        self.size = self._space.size * self._prompt.size * self._axes_size
+    def __init__(
+        self, dimensions: Sequence[Dimension], include: Sequence[Mapping[str, Value]], parameters: Parameters
+    ) -> None:
+        self._space, self._include, self._parameters = Space(dimensions), include, parameters
+        self._made: dict[int, _Setting] = {}
+        self.size = self._space.size + len(include)
 
-    def wanted(self) -> Iterable[int]:
-        """The numbers of those that the manifest does not leave out, in order."""
-        if not self._sweep.axes.excludes:
-            return range(self.size)
-        if self.size > _KEPT:
-            return (number for number in range(self.size) if not self.excluded(number))
-        if self._wanted is None:
-            self._wanted = [number for number in range(self.size) if not self.excluded(number)]
-        return self._wanted
+    def values(self, number: int) -> Mapping[str, Value]:
+        """The values of a combination; those of the includes come last."""
+        added = number - self._space.size
+        return self._space.at(number) if added < 0 else self._include[added]
 
-    def excluded(self, number: int) -> bool:
-        """Whether the manifest leaves it out."""
-        _, variables, axes = self._at(number)
-        return self._sweep.axes.excluded(variables | axes)
-
-    def favoured(self, number: int, chance: float) -> bool:
-        """True in proportion to the weights of the alternatives; always true where there are none.
-
-        Args:
-            chance: uniform in [0, 1).
-        """
-        choice, _, _ = self._at(number)
-        return self._heaviest == 1.0 or chance * self._heaviest < self._prompt.weight(choice)
-
-    def at(self, number: int) -> _Combination:
+    def at(self, number: int) -> _Setting:
         """
         Raises:
             Refused: an axis has a value that its parameter does not take.
         """
-        if number in self._made:
-            return self._made[number]
-        choice, variables, axes = self._at(number)
-        known = self._parameters.known
-        made = _Combination(
-            choice=choice,
-            variables={name: written(value) for name, value in variables.items()},
-            axes={name: written(value) for name, value in axes.items()},
+        setting = self._made.get(number)
+        if setting is None:
+            setting = self._setting(self.values(number))
+            if len(self._made) < _KEPT:
+                self._made[number] = setting
+        return setting
+
+    def _setting(self, values: Mapping[str, Value]) -> _Setting:
+        known, defaults = self._parameters.known, self._parameters.defaults
+        return _Setting(
+            words={name: written(value) for name, value in values.items()},
             params={
-                name: self._parameters.defaults.get(name) if value is None else self._parameters.check(name, value)
-                for name, value in axes.items()
+                name: defaults.get(name) if value is None else self._parameters.check(name, value)
+                for name, value in values.items()
                 if name in known
             },
-            labels={name: value for name, value in axes.items() if name not in known},
+            labels={name: value for name, value in values.items() if name not in known},
         )
-        if len(self._made) < _KEPT:
-            self._made[number] = made
-        return made
 
-    @cached_property
-    def _heaviest(self) -> float:
-        """The greatest weight of a way to choose; of very many ways, of the first few thousand."""
-        return max(self._prompt.weight(choice) for choice in range(min(self._prompt.size, _WEIGHED)))
 
-    def _at(self, number: int) -> tuple[int, dict[str, Value], dict[str, Value]]:
-        """The choice among the alternatives, and the values of variables and of axes."""
-        rest, axis = divmod(number, self._axes_size)
-        variables, choice = divmod(rest, self._prompt.size)
-        added = axis - self._sweep.axes.size
-        axes = self._sweep.axes.at(axis) if added < 0 else dict(self._sweep.include[added])
-        return choice, self._space.at(variables), axes
+class _Combinations:
+    """All ways to make a request of one row of a source: its variables, the alternatives of its text, and axes."""
+
+    def __init__(self, source: RowSource, sweep: Sweep, axes: _Axes) -> None:
+        used = source.form.names - source.columns
+        self._space = Space([dimension for name, dimension in sweep.variables.items() if name in used])
+        self._prompt, self._axes, self._excluded = source.form.prompt or _PLAIN, axes, sweep.axes
+        self.weighted = self._prompt.weighted
+        self.size = self._space.size * self._prompt.size * axes.size
+
+    def wanted(self) -> Iterable[int]:
+        """The numbers of those that the manifest does not leave out, in order."""
+        numbers = range(self.size)
+        return (number for number in numbers if not self.excluded(number)) if self._excluded.excludes else numbers
+
+    def excluded(self, number: int) -> bool:
+        """Whether the manifest leaves it out."""
+        variables, _, axes = self.split(number)
+        return self._excluded.excluded({**self._space.at(variables), **self._axes.values(axes)})
+
+    def favoured(self, number: int, chance: random.Random) -> int:
+        """One that differs from *number* in nothing but the alternatives, which are drawn by their weights."""
+        variables, _, axes = self.split(number)
+        return (variables * self._prompt.size + self._prompt.draw(chance)) * self._axes.size + axes
+
+    def split(self, number: int) -> tuple[int, int, int]:
+        """The numbers of its variables' values, of the choice among its alternatives, and of its axes' values."""
+        rest, axes = divmod(number, self._axes.size)
+        return *divmod(rest, self._prompt.size), axes
+
+    def variables(self, number: int) -> dict[str, str]:
+        """The values of variables as texts take them."""
+        return {name: written(value) for name, value in self._space.at(number).items()}
+
+    def setting(self, number: int) -> _Setting:
+        """The values of axes."""
+        return self._axes.at(number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,9 +179,10 @@ class Expansion:
                 except Refused as refusal:
                     problems.of(maker.named).refuse(given.line, refusal)
         except Refused as refusal:  # nearly everything is excluded
-            problems.refuse(None, refusal)
+            problems.refuse(self.sweep.line, refusal)
         if not made and not problems:
-            problems.add(None, "axes: every combination is excluded.", "Remove an exclude, or add values to an axis.")
+            hint = "Remove an exclude, or add values to an axis."
+            problems.add(self.sweep.line, "axes: every combination is excluded.", hint)
         problems.raise_any()
 
     def _wanted(self, problems: Problems) -> Iterator[tuple[_RowMaker, Given, int, int]]:
@@ -183,7 +190,7 @@ class Expansion:
         picked = self._picked()
         following = next(picked, None) if picked is not None else None
         begin = index = 0
-        for source, combinations in zip(self.sources, self._combinations, strict=True):
+        for source, combinations in self._combinations():
             maker = _RowMaker(self, source, combinations)
             for given in source.rows(problems.of(source.named)):
                 if picked is None and given is not None:
@@ -195,44 +202,59 @@ class Expansion:
                     following = next(picked, None) if picked is not None else None
                 begin, index = end, index + 1
 
+    def _combinations(self) -> Iterator[tuple[RowSource, _Combinations]]:
+        """Those of each source, made when they are needed: there may be as many as prompts."""
+        return ((source, _Combinations(source, self.sweep, self._axes_of(source))) for source in self.sources)
+
+    def _axes_of(self, source: RowSource) -> _Axes:
+        known = {*self.parameters.known, *source.form.names}
+        parts = (*(one.names for one in self.sweep.axes.dimensions), *self.sweep.include)
+        used = tuple(not known.isdisjoint(names) for names in parts)
+        if used not in self._axes:
+            dimensions = [one for one, is_used in zip(self.sweep.axes.dimensions, used, strict=False) if is_used]
+            include = [one for one in self.sweep.include if not known.isdisjoint(one)]
+            self._axes[used] = _Axes(dimensions, include, self.parameters)
+        return self._axes[used]
+
     @cached_property
-    def _combinations(self) -> list[_Combinations]:
-        return [_Combinations(source.form, source.columns, self.sweep, self.parameters) for source in self.sources]
+    def _axes(self) -> dict[tuple[bool, ...], _Axes]:
+        return {}
 
     def _picked(self) -> Iterator[int] | None:
         """The numbers of the combinations that the sample holds, in order; None if all are wanted."""
         sample = self.sweep.sample
         if sample is None:
             return None
-        seed, parts = sample.seed, zip(self.sources, self._combinations, strict=True)
+        parts = list(self._combinations())
         ends = list(accumulate(self._count(source) * combinations.size for source, combinations in parts))
+        seed = sample.seed
 
         def locate(number: int) -> tuple[_Combinations, int]:
             position = bisect_right(ends, number)
-            combinations = self._combinations[position]
+            combinations = parts[position][1]
             return combinations, (number - (ends[position - 1] if position else 0)) % combinations.size
 
         def wanted(number: int) -> bool:
             combinations, local = locate(number)
             return not combinations.excluded(local)
 
-        def favoured(number: int) -> bool:
+        def favour(number: int) -> int:
             combinations, local = locate(number)
-            return not combinations.excluded(local) and combinations.favoured(local, _chance(seed, number))
+            if not combinations.weighted:
+                return number
+            return number - local + combinations.favoured(local, _chance(seed, number))
 
-        picked = draw(ends[-1], sample.count, seed=seed, wanted=favoured)
-        if len(picked) < sample.count:  # the favoured ones do not suffice
-            taken = frozenset(picked)
-            left = sample.count - len(picked)
-            picked += draw(ends[-1], left, seed=seed, wanted=lambda number: number not in taken and wanted(number))
-        return iter(sorted(picked))
+        weighted = any(combinations.weighted for _, combinations in parts)
+        return iter(draw(ends[-1], sample.count, seed=seed, wanted=wanted, favour=favour if weighted else None))
 
     def _count(self, source: RowSource) -> int:
         return 1 if source.single else sum(1 for _ in source.rows(self.problems()))
 
 
-def _chance(seed: int, number: int) -> float:
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=8).digest(), "big") / 2**64
+def _chance(seed: int, number: int) -> random.Random:
+    """The same for the same arguments, on every machine."""
+    told = b"/".join(n.to_bytes(n.bit_length() // 8 + 1, "big", signed=True) for n in (seed, number))
+    return random.Random(hashlib.blake2b(told).digest())
 
 
 class _RowMaker:
@@ -256,36 +278,44 @@ class _RowMaker:
         Raises:
             Refused: what the row says cannot be sent.
         """
-        combination = self._combinations.at(number)
+        variables, choice, axes = self._combinations.split(number)
+        setting = self._combinations.setting(axes)
         words: Mapping[str, str] = {}
         if self._names:  # the nearest wins: an axis, else the row's own, else a variable
-            own = {"row": str(index)}
-            words = {**self._words, **own, **combination.variables, **given.words, **combination.axes}
-        prompt = given.prompt if self._form.prompt is None else self._form.prompt.render(words, combination.choice)
+            own, varying = {"row": str(index)}, self._combinations.variables(variables)
+            words = {**self._words, **own, **varying, **given.words, **setting.words}
+        prompt = given.prompt if self._form.prompt is None else self._form.prompt.render(words, choice)
         if not prompt or prompt.isspace():
             raise Refused("prompt: is empty.", "Write what the image shows, or remove the line.")
-        params = self._complete(given, combination, words)
-        labels = {name: _filled(value, words) for name, value in self._form.labels.items()}
-        labels.update(given.labels)
-        for name in self._axis_names:
-            if name in combination.params:
-                labels[f"axis_{name}"] = params.get(name)
-            elif name in combination.labels:
-                labels[f"axis_{name}"] = combination.labels[name]
+        params = self._complete(given, setting, words)
         return Row(
             index=index,
             prompt=prompt,
             params=params,
             file_prefix=self._file_prefix(given, words),
-            labels=labels,
-            repeats=self._repeats,
+            labels=self._labels(given, setting, params, words),
+            repeats=self._repeats if given.repeat is None else range(given.repeat),
             split=given.split,
         )
 
-    def _complete(self, given: Given, combination: _Combination, words: Mapping[str, str]) -> dict[str, ParamValue]:
-        params = {**self._params, **given.params, **combination.params, **self._overrides}
+    def _labels(
+        self, given: Given, setting: _Setting, params: Mapping[str, ParamValue], words: Mapping[str, str]
+    ) -> dict[str, LabelValue]:
+        labels = {name: _filled(value, words) for name, value in self._form.labels.items()}
+        for name, value in given.labels.items():
+            if value is not None or name not in labels:  # an empty cell is nothing
+                labels[name] = value
+        for name in self._axis_names:
+            if name in setting.params:
+                labels[f"axis_{name}"] = params.get(name)
+            elif name in setting.labels:
+                labels[f"axis_{name}"] = setting.labels[name]
+        return labels
+
+    def _complete(self, given: Given, setting: _Setting, words: Mapping[str, str]) -> dict[str, ParamValue]:
+        params = {**self._params, **given.params, **setting.params, **self._overrides}
         filled = {
-            name: self._parameters.check(name, value.render(words)) if isinstance(value, Template) else value
+            name: self._parameters.parse(name, value.render(words)) if isinstance(value, Template) else value
             for name, value in params.items()
             if value is not None
         }

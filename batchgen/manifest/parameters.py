@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from batchgen.manifest.names import QUOTE, did_you_mean, sendable, shown, squashed
@@ -11,6 +12,7 @@ from batchgen.manifest.schema import RESERVED
 from batchgen.model import LabelValue, ParamValue
 from batchgen.profile import Parameter, Profile, Role
 
+_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
 _INT64 = range(-(2**63), 2**63)
 #: Tags that an API may take beside its parameters; batchgen keeps them itself.
 _TAGS = ("batch_id", "file_prefix")
@@ -49,6 +51,10 @@ class Parameters:
             raise self._unknown(name)
         return parameter
 
+    def is_known_elsewhere(self, name: str) -> bool:
+        """Whether another profile has a parameter of that name."""
+        return name == "seed" or bool(self._elsewhere(name))
+
     def check(self, name: str, value: object) -> ParamValue:
         """The canonical form of a typed value.
 
@@ -83,8 +89,7 @@ class Parameters:
         except OverflowError as error:  # a whole number too large for a float
             raise Refused(f"{name}: must be {parameter.allowed}, and below 2^63.") from error
         except ValueError as error:
-            hint = QUOTE if parameter.type == "text" and isinstance(value, int | float) else None
-            raise Refused(f"{name}: {error}", hint) from error
+            raise Refused(f"{name}: {error}", _mend(parameter, value)) from error
         return _storable(name, checked, parameter)
 
     def _unknown(self, name: str) -> Refused:
@@ -99,6 +104,14 @@ class Parameters:
             return Refused(f"{self.profile.name} has no seed: its results cannot be repeated.", hint)
         message = f"{name}: {self.profile.name} has no such parameter; it knows {', '.join(self.known)}."
         return Refused(message, did_you_mean(name, self.known) or there)
+
+
+def _mend(parameter: Parameter, value: object) -> str | None:
+    if parameter.type == "text" and isinstance(value, int | float):
+        return QUOTE
+    if isinstance(value, str) and _COMMA.fullmatch(value.strip()):
+        return f"Decimals are written with a point: {value.strip().replace(',', '.')}."
+    return None
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -133,6 +146,8 @@ class LabelNames:
         lowered = name.strip().lower()
         if not lowered:
             raise Refused("a label has no name.", "Give it one.")
+        if not sendable(name):
+            raise Refused(f"{shown(name)}: has a NUL character or half of a surrogate pair in it.", "Rename it.")
         if lowered in RESERVED or lowered.startswith("axis_"):
             raise Refused(f"{name}: no label can be called so; the index has such columns of its own.", _rename(name))
         spelling, first = self._seen.setdefault(lowered, (name, line))
@@ -165,6 +180,6 @@ def check_label(name: str, value: object) -> LabelValue:
 
 def misspelt_column(name: str, known: Mapping[str, Parameter]) -> str | None:
     """What a table's column is surely meant to be, where only case, spaces or hyphens tell it from that."""
-    meanings = {squashed(meaning): meaning for meaning in ("prompt", *_TAGS, *known)}
-    meant = meanings.get(squashed(name))
-    return meant if meant != name else None
+    wanted = squashed(name)
+    meanings = ("prompt", "file_prefix", "split", "repeat", *known)
+    return next((meaning for meaning in meanings if squashed(meaning) == wanted and meaning != name), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -120,6 +120,7 @@ class _Reading:
         self._problems = Problems(source.named)
         self._reach = Reach(source.path.parent, overrides.folders)
         self._environment = dict(words.environment())
+        self._batch_id_line: int | None = None
         self._words = {**words.built_in(source.path.stem, overrides.moment), **overrides.words}
 
     def document(self) -> Manifest:
@@ -130,11 +131,12 @@ class _Reading:
         value = document.plain(root)
         top = value if isinstance(value, dict) else {}
         checked = check_document(value)
+        self._batch_id_line = line_of(root, ["batch_id"]) if "batch_id" in top else None
         parameters = self._parameters(top.get("profile"), line_of(root, ["profile"]))
         entries = Entries(root, self._problems, parameters)
         if not isinstance(checked, ManifestDocument):
             entries.complain(checked)
-            entries.common(top), entries.own(top)  # for what is wrong with them
+            entries.look_through(top)
         sweep = SweepReader(root, self._problems, parameters, self._reach).read(top)
         fixed = self._fixed(parameters)
         if not isinstance(checked, ManifestDocument) or parameters is None:
@@ -172,6 +174,7 @@ class _Reading:
             file_prefix=checked.file_prefix or self._batch_id(checked.batch_id),
             fixed_prefix=self._overrides.file_prefix,
             repeat=checked.repeat,
+            splits=checked.split,
         )
 
     def _made(
@@ -182,7 +185,7 @@ class _Reading:
         sweep: Sweep,
         fixed: Mapping[str, ParamValue],
     ) -> Manifest:
-        unused_variables = self._check_names(sources, sweep, reader.parameters)
+        unused_variables = self._check_names(sources, sweep, reader)
         self._problems.raise_any()
         batch_id, profile = self._batch_id(checked.batch_id), reader.parameters.profile
         known = {**self._environment, **self._words}
@@ -214,28 +217,27 @@ class _Reading:
             label_types=reader.label_types,
             dimensions=sweep.dimensions,
             words={name: known[name] for name in sorted(named & known.keys())},
-            warnings=tuple(f"the variable {name} is not used in any text." for name in unused_variables),
+            warnings=(
+                *(f"the variable {name} is not used in any text." for name in unused_variables),
+                *reader.warnings,
+            ),
         )
 
-    def _check_names(self, sources: Sequence[RowSource], sweep: Sweep, parameters: Parameters) -> list[str]:
+    def _check_names(self, sources: Sequence[RowSource], sweep: Sweep, reader: SourceReader) -> list[str]:
         """Every name that a text has in braces is there, and every axis does something; gives unused variables."""
         known = {*sweep.names, *words.BUILT_IN}
         used: set[str] = set()
         for source in sources:
-            named, (file, line) = source.form.names, source.place
+            named = source.form.names
             used.update(named - source.columns.difference(sweep.axis_names))
             for name in sorted(named - known - source.columns):
-                if name in source.form.file_prefix.names and name in self._environment:
-                    continue
-                hint = did_you_mean(name, known | source.columns) or "Braces to be shown are doubled: {{ and }}."
-                if name.startswith("env."):
-                    hint = "Variables of the environment that are set and hold no secret may stand in tags."
-                what = "variable, axis or column" if source.columns else "variable or axis"
-                self._problems.of(file).add(line, f"{{{name}}}: there is no such {what} here.", hint)
-        variables, axes = unused(sweep, used, parameters)
+                if name in self._environment and name not in source.form.names_sent:
+                    continue  # tags stay with batchgen and its user
+                file, line = reader.place(name, source)
+                self._problems.of(file).refuse(line, _no_such_name(name, known, source))
+        variables, axes = unused(sweep, used, reader.parameters)
         for name in axes:
-            hint = did_you_mean(name, parameters.known) or f"Write {{{name}}} in a prompt, or remove the axis."
-            self._problems.add(None, f"{name}: this axis is no parameter of the API and no text uses it.", hint)
+            self._problems.refuse(sweep.lines.get(name), _useless_axis(name, reader.parameters))
         return variables
 
     def _batch_id(self, given: str | None) -> str:
@@ -243,11 +245,11 @@ class _Reading:
         try:
             text = without_choices("batch_id", named or "").render({**self._environment, **self._words})
         except Refused as refusal:
-            self._problems.refuse(None, refusal)
+            self._problems.refuse(self._batch_id_line, refusal)
         except KeyError as missing:
             name = missing.args[0]
             message = f"batch_id: there is no {{{name}}} for a whole batch."
-            self._problems.add(None, message, "Use {date}, {datetime}, {manifest} or {env.NAME}.")
+            self._problems.add(self._batch_id_line, message, "Use {date}, {datetime}, {manifest} or {env.NAME}.")
         else:
             return safe_name(text, fallback=self._source.path.stem)
         raise self._problems.error()
@@ -279,6 +281,24 @@ class _Reading:
             except Refused as refusal:
                 self._problems.add(None, refusal.message, refusal.hint, source=OVERRIDE)
         return fixed
+
+
+def _no_such_name(name: str, known: Collection[str], source: RowSource) -> Refused:
+    hint = did_you_mean(name, source.columns.union(known)) or "Braces to be shown are doubled: {{ and }}."
+    if name.startswith("env."):
+        hint = "Variables of the environment that are set and hold no secret may stand in tags."
+    there = f"no such variable or axis here, and no such column in {source.named}" if source.columns else ""
+    return Refused(f"{{{name}}}: there is {there or 'no such variable or axis here'}.", hint)
+
+
+def _useless_axis(name: str, parameters: Parameters) -> Refused:
+    try:
+        parameters.must_know(name)
+    except Refused as refusal:
+        if parameters.is_known_elsewhere(name):
+            return refusal
+    hint = did_you_mean(name, parameters.known) or f"Write {{{name}}} in a prompt, or remove the axis."
+    return Refused(f"{name}: this axis is no parameter of the API and no text uses it.", hint)
 
 
 def _sources(

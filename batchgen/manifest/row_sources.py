@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 from batchgen.errors import ManifestError
@@ -20,6 +22,9 @@ from batchgen.manifest.tables import Table, open_table
 from batchgen.manifest.template import Template, parse
 
 V = TypeVar("V")
+_WILDCARD = re.compile(r"__([A-Za-z][\w/-]*?)__")
+_SEVERAL = re.compile(r"\{\s*\d+(-\d+)?\$\$")
+_NOUNS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +40,36 @@ class SourceReader:
     file_prefix: str  #: of the whole manifest
     fixed_prefix: str | None  #: whatever the manifest says
     repeat: int
+    splits: Collection[str]  #: the manifest's parts
     label_types: dict[str, str] = field(default_factory=dict)  #: filled with what tables say of their labels
+    warnings: list[str] = field(default_factory=list)
     _seen_columns: set[str] = field(default_factory=set)
+
+    @cached_property
+    def _common(self) -> Form:
+        """What the whole manifest says, with its problems noted at its own lines."""
+        return self._texts(self.common, self.fixed_prefix or self.file_prefix, ())
+
+    def place(self, name: str, source: RowSource) -> tuple[str, int | None]:
+        """Where a text stands that names that: in the source, or in what holds for the whole manifest."""
+        for key, texts in (("params", self._common.params), ("labels", self._common.labels)):
+            for of, text in texts.items():
+                if isinstance(text, Template) and name in text.names and getattr(source.form, key).get(of) is text:
+                    return self.problems.source, self.entries.line((key, of))
+        if name in self._common.file_prefix.names and source.form.file_prefix is self._common.file_prefix:
+            return self.problems.source, self.entries.line(("file_prefix",))
+        return source.place
 
     def from_prompt(self, position: int, prompt: str | PromptEntry, own: Values) -> RowSource | None:
         """One prompt; None, with problems, if a text of it is no template."""
         location: Location = ("prompts", position)
         entry = PromptEntry(prompt=prompt) if isinstance(prompt, str) else prompt
         try:
-            form = self._form(entry, own, parse(entry.prompt))
+            form = self._form(entry, own, parse(entry.prompt), location)
         except Refused as refusal:
             self.entries.refuse(location, refusal)
             return None
+        self._warn_of_other_syntax(entry.prompt, location)
         line, file = self.entries.line(location) or 1, self.problems.source
         return RowSource(named=file, place=(file, line), form=form, rows=_once(Given(line=line)), single=True)
 
@@ -60,7 +83,7 @@ class SourceReader:
         """
         location: Location = ("prompts", position)
         try:
-            form = self._form(entry, own, None if entry.prompt is None else parse(entry.prompt))
+            form = self._form(entry, own, None if entry.prompt is None else parse(entry.prompt), location)
             mapping = self._meanings(entry, location)
             _check_encoding(entry.encoding)
             tables = [found] if found else self.reach.tables(entry.file, encoding=entry.encoding)
@@ -80,17 +103,67 @@ class SourceReader:
                 hint = did_you_mean(name, self._seen_columns) or "Remove it, or name a file that has it."
                 self.entries.refuse(("columns", name), Refused(f"{name}: no table has such a column.", hint))
 
-    def _form(self, entry: PromptEntry | FileEntry, own: Values, prompt: Template | None) -> Form:
-        values = own.over(self.common)
-        prefix = self.fixed_prefix or entry.file_prefix or self.file_prefix
-        return Form(
+    def _form(self, entry: PromptEntry | FileEntry, own: Values, prompt: Template | None, location: Location) -> Form:
+        common = self._common
+        prefix = None if self.fixed_prefix is not None else entry.file_prefix
+        texts = self._texts(own, prefix or "", location)
+        return replace(
+            common,
             prompt=prompt,
-            file_prefix=without_choices("file_prefix", prefix),
-            prefix_fixed=self.fixed_prefix is not None,
-            params={name: _maybe(name, value) for name, value in values.params.items()},
-            labels={name: _maybe(name, value) for name, value in values.labels.items()},
+            file_prefix=texts.file_prefix if prefix else common.file_prefix,
+            params={**common.params, **texts.params},
+            labels={**common.labels, **texts.labels},
             repeat=entry.repeat or self.repeat,
         )
+
+    def _texts(self, values: Values, prefix: str, location: Location) -> Form:
+        """The templates among values; what is none, with its problem noted, is left out."""
+
+        def read(given: Mapping[str, V], key: str) -> dict[str, V | Template]:
+            found: dict[str, V | Template] = {}
+            for name, value in given.items():
+                try:
+                    found[name] = _maybe(name, value)
+                except Refused as refusal:
+                    self.entries.refuse((*location, key, name), refusal)
+            return found
+
+        try:
+            file_prefix = without_choices("file_prefix", prefix)
+        except Refused as refusal:
+            self.entries.refuse((*location, "file_prefix"), refusal)
+            file_prefix = without_choices("file_prefix", "")
+        return Form(
+            prompt=None,
+            file_prefix=file_prefix,
+            prefix_fixed=self.fixed_prefix is not None,
+            params=read(values.params, "params"),
+            labels=read(values.labels, "labels"),
+        )
+
+    def _warn_of_other_syntax(self, prompt: str, location: Location) -> None:
+        """People know these from Stable Diffusion's dynamic prompts; here they would be sent as they stand."""
+        found = _WILDCARD.search(prompt)
+        if found is not None:
+            instead = f"write {{{found[1]}}} and variables: {{{found[1]}: {{file: {found[1]}.txt}}}}"
+            self._warn(location, f"{found[0]} is sent as it stands; for a value of a list {instead}")
+        if (several := _SEVERAL.search(prompt)) is not None:
+            self._warn(location, f"{several[0]} is sent as it stands; there is no choice of several at once here")
+
+    def _warn(self, location: Location, text: str) -> None:
+        line = self.entries.line(location)
+        self.warnings.append(f"{self.problems.source}{'' if line is None else f':{line}'}: {text}.")
+
+    def _types(self, label_types: Mapping[str, str], source: Source) -> None:
+        """Note what a table says of its labels; where two disagree, the column is text."""
+        for label, kind in label_types.items():
+            known = self.label_types.setdefault(label, kind)
+            if known != kind:
+                wider = "float" if {known, kind} == {"int", "float"} else "str"
+                self.label_types[label] = wider
+                if wider == "str":
+                    text = f"the label {label} is {_NOUNS[kind]} in {source.named} and {_NOUNS[known]} elsewhere"
+                    self.warnings.append(f"{text}; its column is text.")
 
     def _meanings(self, entry: FileEntry, location: Location) -> dict[str, Meaning]:
         meanings = {name: _meaning(target) for name, target in {**self.columns, **entry.columns}.items()}
@@ -122,12 +195,22 @@ class SourceReader:
         columns = reader.read(table, problems)
         if columns is None:
             return []
-        self.label_types.update(columns.label_types)
+        self._types(columns.label_types, source)
         if entry.templates and form.prompt is None:
             return list(self._templates(source, table, columns, form))
-        rows = RowReader(table=table, columns=columns, named=form.names, own_prompts=form.prompt is None)
+        rows = self._rows(table, columns, form.names, own_prompts=form.prompt is None)
         place = self.problems.source, self.entries.line(location)
         return [RowSource(named=source.named, place=place, form=form, columns=frozenset(columns.words), rows=rows.rows)]
+
+    def _rows(self, table: Table, columns: Columns, named: Collection[str], *, own_prompts: bool) -> RowReader:
+        return RowReader(
+            table=table,
+            columns=columns,
+            named=named,
+            own_prompts=own_prompts,
+            parameters=self.parameters,
+            splits=self.splits,
+        )
 
     def _templates(self, source: Source, table: Table, columns: Columns, form: Form) -> Iterator[RowSource]:
         """A source for each row, whose prompt is a template of its own."""
@@ -136,7 +219,7 @@ class SourceReader:
             megabytes = LARGEST_LIST // 2**20
             problems.add(None, f"the file is larger than {megabytes} MB, too large for templates.", "Split it.")
             return
-        rows = RowReader(table=table, columns=columns, named=columns.words, own_prompts=True)
+        rows = self._rows(table, columns, columns.words, own_prompts=True)
         for given in rows.rows(problems):
             if given is None:
                 continue

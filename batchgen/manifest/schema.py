@@ -41,7 +41,7 @@ RESERVED = frozenset((
 # fmt: on
 _RATE = re.compile(r"\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*", re.ASCII)
 _SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600}
-_IN_DOUBT: dict[str, Any] = {"type": "string", "enum": [choice.value for choice in InDoubt]}
+_IN_DOUBT: dict[str, Any] = {"enum": [*(choice.value for choice in InDoubt), None]}
 #: What a label's column may be declared to hold.
 LabelType = Literal["text", "integer", "number", "boolean"]
 _ANY_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
@@ -73,9 +73,14 @@ def _not_blank(text: str) -> str:
 
 
 def _shares(split: dict[str, float]) -> dict[str, float]:
-    named = all(re.fullmatch(r"\w+(\.\w+)*", name) for name in split)  # as loaders of datasets want it
-    if split and not (named and math.isclose(math.fsum(split.values()), 1.0, abs_tol=1e-9)):
-        raise PydanticCustomError("shares", "not shares")
+    for name in split:
+        if not re.fullmatch(r"\w+(\.\w+)*", name):  # as loaders of datasets want it
+            raise PydanticCustomError(
+                "shares", "{name} is no name of a part; letters, digits, _ and . are.", {"name": name}
+            )
+    total = math.fsum(split.values())
+    if split and not math.isclose(total, 1.0, abs_tol=1e-9):
+        raise PydanticCustomError("shares", "the shares add up to {total}, not to 1.", {"total": f"{total:.6g}"})
     return split
 
 
@@ -203,16 +208,24 @@ class FileEntry(Part):
     """How often to submit each row. Default: the manifest's."""
 
 
+def _mapping_of(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+_NUMBER: dict[str, Any] = {"type": "number"}
+_COUNT: dict[str, Any] = {"type": "integer", "minimum": 1}
 _VALUES: dict[str, Any] = {
-    "oneOf": [
-        {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}, "minItems": 1},
-        {
-            "type": "object",
-            "properties": {name: {"type": "number"} for name in ("from", "to", "step", "count")},
-            "required": ["from"],
-            "additionalProperties": False,
-        },
-        {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]},
+    "anyOf": [
+        {"type": "array", "items": _ANY_SCALAR, "minItems": 1},
+        _mapping_of(**{"from": _NUMBER, "to": _NUMBER, "step": _NUMBER}),
+        _mapping_of(**{"from": _NUMBER, "to": _NUMBER, "count": _COUNT}),
+        _mapping_of(**{"from": _NUMBER, "count": _COUNT}),
+        _mapping_of(file={"type": "string"}),
     ]
 }
 Values = Annotated[Any, WithJsonSchema(_VALUES)]
@@ -323,10 +336,22 @@ class ManifestDocument(Part):
     """Parts of the dataset and their shares. All images of a prompt are in one, and stay there when others come."""
 
 
+def _let_optional_be_null(part: dict[str, Any]) -> None:
+    """As `_null_is_not_given` does."""
+    required = part.get("required", ())
+    for name, described in part.get("properties", {}).items():
+        if name not in required and isinstance(described.get("type"), str):
+            described["type"] = [described["type"], "null"]
+        elif name not in required and "$ref" in described:
+            described["anyOf"] = [{"$ref": described.pop("$ref")}, {"type": "null"}]
+
+
 def json_schema() -> dict[str, object]:
     """JSON Schema (2020-12) of the YAML manifest, for editors."""
     schema = ManifestDocument.model_json_schema()
     prompts = schema["properties"]["prompts"]
     several = {key: prompts.pop(key) for key in ("type", "items", "minItems")}
     prompts["anyOf"] = [several, {"$ref": "#/$defs/FileEntry"}]
+    for part in (schema, *schema["$defs"].values()):
+        _let_optional_be_null(part)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "batchgen manifest"}

@@ -21,7 +21,7 @@ TABLES = (".csv", ".tsv", ".jsonl", ".txt", ".parquet")
 LARGEST_DOCUMENT = 64 * 2**20
 #: Bytes of a file of values, or of templates, which is held in memory.
 LARGEST_LIST = 16 * 2**20
-_BLOCK = 2**18  # bytes read at once
+_BLOCK = 2**16  # bytes read at once
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -64,6 +64,15 @@ class Source:
         if digest.hexdigest() != self.sha256:
             raise self.changed()
 
+    def values(self) -> Iterator[tuple[int, str]]:
+        """What its lines say, with their numbers; empty lines and `# comments` are left out. Any line end counts."""
+        number = 0
+        for line in self.lines():
+            for text in line.removesuffix("\n").removesuffix("\r").split("\r"):
+                number += 1
+                if (said := text.strip()) and not said.startswith("#"):
+                    yield number, said
+
     def changed(self) -> UsageError:
         """To be raised where another reading finds something else than the first."""
         return UsageError(f"{self.named} changed while it was being read. Run the same command again.")
@@ -73,9 +82,13 @@ def _lines(file: BinaryIO, encoding: str, seen: Callable[[bytes], object]) -> It
     """The lines of a file; `seen` is told its bytes."""
     decoder = codecs.getincrementaldecoder(encoding)()
     begun: list[str] = []  # of a line that has not ended
+    mark = "\ufeff"
     while block := file.read(_BLOCK):
         seen(block)
-        first, *others = decoder.decode(block).split("\n")
+        text = decoder.decode(block)
+        if text:  # some decoders leave the byte order mark in
+            text, mark = text.removeprefix(mark), ""
+        first, *others = text.split("\n")
         begun.append(first)
         if others:
             yield "".join(begun) + "\n"
@@ -121,9 +134,10 @@ class Reach:
             Refused: no such file, none that may be read, or nothing in it.
             ManifestError: it is not text.
         """
+        if Path(named).suffix.lower() in TABLES and Path(named).suffix.lower() != ".txt":
+            raise Refused(f"file: {named} is a table; values stand in a .txt file.", "Its rows go under prompts.")
         source = self._source(self._folder / named, named, None, largest=LARGEST_LIST)
-        lines = (line.strip() for line in source.lines())
-        values = tuple(line for line in lines if line and not line.startswith("#"))
+        values = tuple(text for _, text in source.values())
         if not values:
             raise Refused(f"file: {named} holds no values.", "Write one a line.")
         return values
@@ -133,11 +147,22 @@ class Reach:
         try:
             if not glob.has_magic(named) or plain.is_file():
                 return [plain]
-            found = glob.glob(named, root_dir=self._folder, recursive=True)  # noqa: PTH207  # it takes any pattern
-            paths = (self._folder / name for name in found)
-            return sorted(path for path in paths if path.is_file())
-        except (OSError, ValueError) as error:
+            parts = Path(named).parts
+            fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+            root = self._folder.joinpath(*parts[:fixed])
+            self._must_reach(root, named)  # before anything is walked through
+            found = root.glob(str(Path(*parts[fixed:])))
+            return sorted({path.resolve(): path for path in found if _is_meant(path, root)}.values())
+        except (OSError, ValueError, NotImplementedError) as error:
+            if isinstance(error, Refused):
+                raise
             raise Refused(f"file: {named} cannot be looked up: {error}.") from error
+
+    def _must_reach(self, path: Path, named: str) -> None:
+        resolved = path.resolve()
+        if not any(resolved.is_relative_to(root) for root in self._roots):
+            hint = "Move it beside the manifest, or allow its folder with --files-from."
+            raise Refused(f"file: {named} lies outside of the manifest's folder.", hint)
 
     def _table(self, path: Path, encoding: str | None) -> Source:
         named = path.relative_to(self._folder).as_posix() if path.is_relative_to(self._folder) else str(path)
@@ -148,10 +173,7 @@ class Reach:
 
     def _source(self, path: Path, named: str, encoding: str | None, *, largest: int | None) -> Source:
         try:
-            resolved = path.resolve()
-            if not any(resolved.is_relative_to(root) for root in self._roots):
-                hint = "Move it beside the manifest, or allow its folder with --files-from."
-                raise Refused(f"file: {named} lies outside of the manifest's folder.", hint)
+            self._must_reach(path, named)
             if largest is not None and path.stat().st_size > largest:
                 raise Refused(f"file: {named} is larger than {largest // 2**20} MB.")
             if not path.is_file():
@@ -164,6 +186,12 @@ class Reach:
             raise Refused(f"file: {named} cannot be read: {reason}.", "Name it relative to the manifest.") from error
         self.read[named] = source.sha256
         return source
+
+
+def _is_meant(path: Path, root: Path) -> bool:
+    """Whether a pattern means that file: not if it is hidden, or the lock of an open spreadsheet."""
+    hidden = any(part.startswith((".", "~$")) for part in path.relative_to(root).parts)
+    return not hidden and path.is_file()
 
 
 def _why_no_file(path: Path) -> str:
@@ -228,7 +256,8 @@ def _check(lines: Iterator[str], named: str, encoding: str) -> None:
         for number, line in enumerate(lines, start=1):
             if "\0" in line:
                 message = "the file has a NUL character in it; it is damaged, or not a text file."
-                raise ManifestError([Problem(source=named, line=number, message=message)])
+                hint = "If it is UTF-16, name that beside file:, like encoding: utf-16-le."
+                raise ManifestError([Problem(source=named, line=number, message=message, hint=hint)])
             empty = empty and not line.strip()
     except UnicodeDecodeError as error:
         raise ManifestError([_not_text(named, number, encoding, error)]) from error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchgen.errors import ManifestError
 from batchgen.manifest.axes import Dimension, Space, Value, read_range
-from batchgen.manifest.document import Location, Mark, Node, line_of
+from batchgen.manifest.document import Location, Mark, Node, keys_at, line_of
 from batchgen.manifest.names import did_you_mean, shown
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
@@ -35,6 +36,8 @@ class Sweep:
     include: Sequence[Mapping[str, Value]]
     sample: Sample | None
     names: frozenset[str]  #: of all variables and axes, the refused ones too
+    line: int | None = None  #: where the axes stand
+    lines: Mapping[str, int] = field(default_factory=dict)  #: where each axis stands
 
     @property
     def dimensions(self) -> tuple[tuple[str, int], ...]:
@@ -71,20 +74,37 @@ class SweepReader:
         for name in names:
             if name in variables:
                 self._refuse(("axes",), Refused(f"{name}: is a variable and an axis.", "Rename one of them."))
-        exclude = self._combinations(axes.get("exclude"), ("axes", "exclude"), (*variables, *asked))
-        include = self._combinations(axes.get("include"), ("axes", "include"), asked)
+        self._refuse_alike(names)
+        exclude = self._combinations(axes.get("exclude"), "exclude", (*variables, *asked))
+        include = self._combinations(axes.get("include"), "include", asked)
         return Sweep(
             variables=variables,
             axes=self._space(dimensions, exclude),
             axis_names=names,
-            include=[self._checked(one, ("axes", "include")) for one in include],
+            include=self._includes(include, names),
             sample=self._sample(axes.get("sample")),
             names=frozenset((*_mapping(top.get("variables")), *asked)),
+            line=self._line(("axes",)),
+            lines=self._lines(groups),
         )
 
-    def _space(self, dimensions: Sequence[Dimension], exclude: Sequence[Mapping[str, Value]]) -> Space:
+    def _lines(self, groups: object) -> dict[str, int]:
+        places: list[Location] = [("axes", "grid")]
+        places += [("axes", "zip", position) for position in range(len(groups) if isinstance(groups, list) else 0)]
+        found = [] if self._root is None else [keys_at(self._root, place) for place in places]
+        return {name: line for lines in found for name, line in lines.items()}
+
+    def _refuse_alike(self, names: Iterable[str]) -> None:
+        """Two axes may not differ in case only: databases take their columns for one."""
+        seen: dict[str, str] = {}
+        for name in names:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                self._refuse(("axes",), Refused(f"{name}: differs from the axis {other} only in case.", "Rename one."))
+
+    def _space(self, dimensions: Sequence[Dimension], exclude: Sequence[tuple[int, Mapping[str, Value]]]) -> Space:
         try:
-            return Space(dimensions, exclude=exclude)
+            return Space(dimensions, exclude=[one for _, one in exclude])
         except Refused as refusal:
             self._refuse(("axes",), refusal)
             return Space([])
@@ -124,11 +144,11 @@ class SweepReader:
             case list():
                 if None in given and not self._is_parameter(name, location):
                     raise Refused(f"{name}: null is a value of parameters only.", "Write '' for no text.")
-                if not all(value is None or isinstance(value, str | int | float) for value in given):
-                    raise Refused(f"{name}: each value must be text, a number, true or false.")
+                if not all(_is_value(value) for value in given):
+                    raise Refused(f"{name}: each value must be text, a finite number, true or false.")
                 return tuple(given)
             case {"file": str(file), **others} if not others:
-                return self._from_file(file)
+                return self._from_file(name, file, location)
             case dict():
                 try:
                     return read_range(given)
@@ -138,12 +158,15 @@ class SweepReader:
                 message = f"{name}: must be a list, a range like {{from: 1, to: 9, step: 2}} or {{file: names.txt}}"
                 raise Refused(f"{message}, not {shown(given)}.", "One value alone is a list, too: [fox].")
 
-    def _from_file(self, file: str) -> Sequence[Value]:
+    def _from_file(self, name: str, file: str, location: Location) -> Sequence[Value]:
         try:
-            return self._reach.values(file)
+            values = self._reach.values(file)
         except ManifestError as error:
             self._problems.include(error)
             raise Refused(f"file: {file} cannot be read.") from error
+        if self._parameters is None or not self._is_parameter(name, location):
+            return values
+        return tuple(self._parameters.parse(name, value) for value in values)
 
     def _is_parameter(self, name: str, location: Location) -> bool:
         return location[0] == "axes" and self._parameters is not None and name in self._parameters.known
@@ -158,25 +181,38 @@ class SweepReader:
                 self._parameters.check(name, value)
         return column
 
-    def _combinations(self, given: object, location: Location, known: Sequence[str]) -> list[Mapping[str, Value]]:
-        found: list[Mapping[str, Value]] = []
+    def _combinations(self, given: object, key: str, known: Sequence[str]) -> list[tuple[int, Mapping[str, Value]]]:
+        """The sound ones, with their positions."""
+        found: list[tuple[int, Mapping[str, Value]]] = []
         for position, one in enumerate(given if isinstance(given, list) else []):
-            unknown = [name for name in _mapping(one) if name not in known]
-            for name in unknown:
-                hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
-                self._refuse((*location, position, name), Refused(f"{name}: is no axis.", hint))
-            if not unknown and isinstance(one, dict):
-                found.append(one)
-        return found
+            before = len(self._problems)
+            for name, value in _mapping(one).items():
+                location: Location = ("axes", key, position, name)
+                if name not in known:
+                    hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
+                    self._refuse(location, Refused(f"{name}: is no axis.", hint))
+                elif not _is_value(value):
+                    message = f"{name}: must be one value, not {shown(value)}."
+                    self._refuse(location, Refused(message, f"Write an entry of {key} for each value."))
+            if len(self._problems) == before and isinstance(one, dict):
+                found.append((position, one))
+        return [(position, one) for position, one in found if one or key == "exclude"]
 
-    def _checked(self, one: Mapping[str, Value], location: Location) -> Mapping[str, Value]:
-        for name, value in one.items():
-            if value is not None and self._parameters is not None and name in self._parameters.known:
+    def _includes(
+        self, found: Sequence[tuple[int, Mapping[str, Value]]], names: Sequence[str]
+    ) -> list[Mapping[str, Value]]:
+        """Each says all that texts name: only parameters have a value elsewhere."""
+        known = {} if self._parameters is None else self._parameters.known
+        for position, one in found:
+            for name in names:
                 try:
-                    self._parameters.check(name, value)
+                    if name in known and self._parameters is not None and one.get(name) is not None:
+                        self._parameters.check(name, one[name])
+                    elif name not in known and one.get(name) is None:
+                        raise Refused(f"include: says nothing for {name}, which texts take.", f"Give {name} a value.")
                 except Refused as refusal:
-                    self._refuse(location, refusal)
-        return one
+                    self._refuse(("axes", "include", position), refusal)
+        return [one for _, one in found]
 
     def _sample(self, given: object) -> Sample | None:
         if not isinstance(given, dict):
@@ -187,7 +223,10 @@ class SweepReader:
         return Sample(count=count, seed=seed)
 
     def _refuse(self, location: Location, refusal: Refused) -> None:
-        self._problems.refuse(None if self._root is None else line_of(self._root, location), refusal)
+        self._problems.refuse(self._line(location), refusal)
+
+    def _line(self, location: Location) -> int | None:
+        return None if self._root is None else line_of(self._root, location)
 
 
 def _check_name(name: str, *, axis: bool) -> None:
@@ -197,6 +236,12 @@ def _check_name(name: str, *, axis: bool) -> None:
         raise Refused(f"{name}: is a name that every manifest has.", "Rename it.")
     if axis and name in ("batch_id", "file_prefix"):
         raise Refused(f"{name}: a tag is no axis.", "Name an axis in the tag instead, like file_prefix: '{style}'.")
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)
 
 
 def _mapping(given: object) -> Mapping[str, object]:

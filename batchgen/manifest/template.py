@@ -18,10 +18,11 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import accumulate
+from random import Random
 
 from batchgen.manifest.names import shown
 from batchgen.manifest.problems import Refused
@@ -47,6 +48,11 @@ class _Sequence:
     parts: tuple[str | _Name | _Choices, ...]
     size: int = field(compare=False)
 
+    @property
+    def heft(self) -> float:
+        """Logarithm of the sum of the weights of all ways: the sum itself may be of thousands of digits."""
+        return math.fsum(part.heft for part in self.parts if isinstance(part, _Choices))
+
 
 @dataclass(frozen=True, slots=True)
 class _Alternative:
@@ -60,7 +66,8 @@ class _Choices:
 
     alternatives: tuple[_Alternative, ...]
     ends: tuple[int, ...] = field(compare=False)  #: ways of an alternative and all before it
-    total: float = field(compare=False)  #: of the weights
+    reach: tuple[float, ...] = field(compare=False)  #: how often an alternative, or one before it, is drawn; to scale
+    heft: float = field(compare=False)  #: logarithm of the sum of the weights of all ways
 
     @property
     def size(self) -> int:
@@ -70,10 +77,6 @@ class _Choices:
         """The alternative, and which of its own ways."""
         position = bisect_right(self.ends, way)
         return self.alternatives[position], way - (self.ends[position - 1] if position else 0)
-
-    def share(self, alternative: _Alternative) -> float:
-        """Its weight, where the mean of all is 1."""
-        return alternative.weight * len(self.alternatives) / self.total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,26 +99,23 @@ class Template:
             IndexError: *choice* is none of them.
             KeyError: a value is missing.
         """
-        self._check(choice)
+        if not 0 <= choice < self.size:
+            raise IndexError("choice is not in range(size)")
         backwards: list[str] = []
         _render(self.tree, values, choice, backwards)
         return "".join(reversed(backwards))
 
-    def weight(self, choice: int) -> float:
-        """How often a way is wanted, compared to the others; 1.0 where there are no weights.
+    @property
+    def weighted(self) -> bool:
+        """Whether some ways to choose are wanted more often than others."""
+        return _is_weighted(self.tree)
 
-        The product of the weights of the alternatives chosen, where those of one pair of braces have a mean of 1.
-        A weight holds for each way of its alternative: in `{a|{b|c}}` all three are wanted equally often.
+    def draw(self, chance: Random) -> int:
+        """A way to choose, each as often as the product of the weights of its alternatives says.
 
-        Raises:
-            IndexError: *choice* is not in range(size).
+        A weight holds for each way of its alternative: in `{a|{b|c}}` all three are drawn equally often.
         """
-        self._check(choice)
-        return _weigh(self.tree, choice)
-
-    def _check(self, choice: int) -> None:
-        if not 0 <= choice < self.size:
-            raise IndexError("choice is not in range(size)")
+        return _drawn(self.tree, chance)
 
     def __str__(self) -> str:
         return _written(self.tree)
@@ -148,14 +148,23 @@ def _render(sequence: _Sequence, values: Mapping[str, str], choice: int, backwar
             _render(alternative.sequence, values, own, backwards)
 
 
-def _weigh(sequence: _Sequence, choice: int) -> float:
-    weight = 1.0
-    for part in reversed(sequence.parts):
+def _is_weighted(sequence: _Sequence) -> bool:
+    return any(
+        alternative.weight != 1.0 or _is_weighted(alternative.sequence)
+        for part in sequence.parts
+        if isinstance(part, _Choices)
+        for alternative in part.alternatives
+    )
+
+
+def _drawn(sequence: _Sequence, chance: Random) -> int:
+    choice = 0
+    for part in sequence.parts:
         if isinstance(part, _Choices):
-            choice, way = divmod(choice, part.size)
-            alternative, own = part.pick(way)
-            weight *= part.share(alternative) * _weigh(alternative.sequence, own)
-    return weight
+            position = bisect_right(part.reach, chance.random() * part.reach[-1], hi=len(part.reach) - 1)
+            before = part.ends[position - 1] if position else 0
+            choice = choice * part.size + before + _drawn(part.alternatives[position].sequence, chance)
+    return choice
 
 
 def _names(sequence: _Sequence) -> Iterator[str]:
@@ -184,6 +193,21 @@ def _written(sequence: _Sequence) -> str:
 def _written_alternative(alternative: _Alternative) -> str:
     weight = "" if alternative.weight == 1 else f"{Decimal(repr(alternative.weight)).normalize():f}::"
     return weight + _written(alternative.sequence)
+
+
+def _choices(alternatives: Sequence[_Alternative]) -> _Choices:
+    total = math.fsum(alternative.weight for alternative in alternatives)
+    hefts = [
+        math.log(one.weight * len(alternatives) / total) + one.sequence.heft for one in alternatives
+    ]  # a weight holds for each way of its alternative
+    heaviest = max(hefts)
+    shares = [math.exp(heft - heaviest) for heft in hefts]
+    return _Choices(
+        alternatives=tuple(alternatives),
+        ends=tuple(accumulate(alternative.sequence.size for alternative in alternatives)),
+        reach=tuple(accumulate(shares)),
+        heft=heaviest + math.log(math.fsum(shares)),
+    )
 
 
 class _Building:
@@ -264,9 +288,7 @@ class _Parser:
             raise Refused(f"the {{ at column {opened} is never closed.", f"Close it with }}. {_DOUBLE}")
         if len(alternatives) == 1:
             return self._name(opened)
-        ends = accumulate(alternative.sequence.size for alternative in alternatives)
-        total = math.fsum(alternative.weight for alternative in alternatives)
-        return _Choices(tuple(alternatives), tuple(ends), total)
+        return _choices(alternatives)
 
     def _alternative(self, depth: int) -> tuple[_Alternative, str]:
         """One, and the mark that ends it: a bar, a closing brace, or nothing where the text ends."""

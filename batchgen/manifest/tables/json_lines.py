@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 
 from batchgen.manifest.names import shown
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.source import Source
 from batchgen.manifest.tables.record import Record, Table
 
-_FORM = 'Write one object a line: {"prompt": "A red fox", "guidance_scale": 9}'
+_FORM = 'Write one object a line: {"prompt": "A red fox"}; `jq -c` does so.'
 _LONGEST = 10_000_000  # characters of a line
 
 
 def open_table(source: Source, problems: Problems) -> Table | None:
     """Its columns are the names of all objects, in the order in which they first appear."""
-    names: dict[str, int] = {}
+    names: dict[str, None] = {}
     rows = 0
     for _, found in _objects(source, Problems(problems.source)):
         rows += 1
-        for name in found:
-            names.setdefault(name, len(names))
+        names.update(dict.fromkeys(found))
 
-    def records(noted: Problems) -> Iterator[Record]:
+    def records(noted: Problems, _: Collection[int] = ()) -> Iterator[Record]:
         for line, found in _objects(source, noted):
             yield Record(line, [found.get(name) for name in names])
 
     if not rows:
-        for _ in records(problems):
+        for _ in _objects(source, problems):
             pass  # for what is wrong with the lines
         if not problems:
             problems.add(None, "the file has no objects.", _FORM)
@@ -67,7 +67,6 @@ def _object(line: str) -> dict[str, object]:
 def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise Refused(f"{twice}: stands twice in the same object.", "Remove one of them.")
     return found

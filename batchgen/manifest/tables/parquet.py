@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchgen.manifest.problems import Problems
 from batchgen.manifest.source import Source
-from batchgen.manifest.tables.record import Record, Table
+from batchgen.manifest.tables.record import Cell, Record, Table
 
 _AT_ONCE = 2_000  # rows in memory
 
@@ -25,23 +25,29 @@ def open_table(source: Source, problems: Problems) -> Table | None:
     if not rows:
         problems.add(None, "the table has no rows.", "Write at least one.")
         return None
-    types = {field.name: kind for field in schema if (kind := _kind(field.type)) is not None}
+    kinds = {field.name: _kind(field.type) for field in schema}
+    types = {name: kind for name, kind in kinds.items() if kind is not None}
+    odd = {field.name: str(field.type) for field in schema if kinds[field.name] is None}
 
-    def records(noted: Problems) -> Iterator[Record]:
+    def records(noted: Problems, needed: Collection[int]) -> Iterator[Record]:
+        wanted = sorted(needed)
         number = 0
         try:
             with pq.ParquetFile(source.path) as file:
-                for batch in file.iter_batches(batch_size=_AT_ONCE):
-                    for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                for batch in file.iter_batches(batch_size=_AT_ONCE, columns=[schema.names[n] for n in wanted]):
+                    columns: list[list[Cell]] = [[None] * len(batch)] * len(schema)
+                    for position in wanted:
+                        columns[position] = batch.column(schema.names[position]).to_pylist()
+                    for cells in zip(*columns, strict=True):
                         number += 1
                         yield Record(number, cells)
-        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        except (OSError, pa.ArrowException, ValueError, OverflowError) as error:
             noted.add(number + 1, f"the table cannot be read from here on: {_short(error)}.", "Write it anew.")
             return
         if number != rows:
             raise source.changed()
 
-    return Table(names=schema.names, line=None, text=False, types=types, records=records)
+    return Table(names=schema.names, line=None, text=False, types=types, odd=odd, records=records)
 
 
 def _kind(arrow: pa.DataType) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batchgen.manifest.problems import Problems
@@ -28,4 +28,10 @@ class Table:
     read_as: str | None = None  #: how the header was read, where that was found out: `comma`
     text: bool = True  #: whether its cells are text, of which an empty one is nothing
     types: Mapping[str, str] = field(default_factory=dict)  #: column -> int, float, bool or str, where the file says so
-    records: Callable[[Problems], Iterator[Record]] = field(repr=False)  #: anew by each call; adds what is wrong
+    odd: Mapping[str, str] = field(default_factory=dict)  #: columns that hold what is neither text nor number, and what
+    #: Anew by each call; told where to note what is wrong, and the positions of the cells that are needed.
+    records: Callable[[Problems, Collection[int]], Iterator[Record]] = field(repr=False)
+
+    def type_of(self, position: int) -> str | None:
+        """What a column holds; None where the file does not say."""
+        return "str" if self.text else self.types.get(self.names[position])

@@ -20,7 +20,7 @@ from batchgen.manifest.tables.record import Record, Table
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_SAID = re.compile(r"sep=([,;\t])", re.IGNORECASE)  # how spreadsheets say in the first line what separates
+_SAID = re.compile(r'"?sep=([^"])"?', re.IGNORECASE)  # how spreadsheets say in the first line what separates
 
 
 def open_table(
@@ -29,8 +29,9 @@ def open_table(
     """See `tables.open_table`."""
     separator = delimiter or _find_delimiter(source, wanted)
 
-    def records(noted: Problems) -> Iterator[Record]:
-        return islice(_records(source.lines(), separator, noted), 1, None)
+    def records(noted: Problems, _: Collection[int] = ()) -> Iterator[Record]:
+        found = islice(_records(source.lines(), separator, noted), 1, None)
+        return (record for record in found if any(record.cells))  # spreadsheets write empty rows, too
 
     before = len(problems)
     head = list(islice(_records(source.lines(), separator, problems), 2))
