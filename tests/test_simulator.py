@@ -7,10 +7,8 @@ import io
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,7 +16,6 @@ from urllib.request import urlopen
 
 import aiohttp
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,61 +24,12 @@ from batchgen.errors import StorageFailed, UsageError
 from batchgen.profile import Profile
 from batchgen.simulator import Simulator, background, serve
 from batchgen.simulator.jobs import Fate, Job, Stage, peak_in_flight
-
-KEY = {"API-Key": "a-key"}
-AT_ONCE = (0.0, 0.0)
-NEVER = (1e6, 1e6)
+from tests.simulating import AT_ONCE, KEY, NEVER, SD3, Client, body, talking_to
 
 
 @pytest.fixture(scope="module")
 def profile() -> Profile:
-    text = resources.files("batchgen.adapters.profiles").joinpath("sd3.yaml").read_text(encoding="utf-8")
-    return Profile.model_validate(yaml.safe_load(text))
-
-
-def body(**changes: object) -> dict[str, object]:
-    params: dict[str, object] = {
-        "prompt": "A red fox at dawn",
-        "negative_prompt": "",
-        "num_inference_steps": 29,
-        "samples": 1,
-        "guidance_scale": 7,
-        "width": 64,
-        "height": 64,
-    }
-    return params | changes
-
-
-class Client:
-    """Speaks to a simulator as plainly as HTTP allows."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self.session = session
-        self.url = url
-
-    async def submit(self, sent: object, headers: dict[str, str] = KEY) -> tuple[int, Any]:
-        data = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
-        async with self.session.post(self.url + "/sd3/v1", data=data, headers=headers) as answer:
-            return answer.status, await answer.json(content_type=None)
-
-    async def accepted(self, **changes: object) -> str:
-        status, answer = await self.submit(body(**changes))
-        assert status == 202, answer
-        return str(answer["id"])
-
-    async def status(self, job_id: str, headers: dict[str, str] = KEY) -> tuple[int, Any]:
-        async with self.session.get(f"{self.url}/sd3/v1/status/{job_id}", headers=headers) as answer:
-            return answer.status, await answer.json()
-
-    async def get(self, url: str, headers: dict[str, str] | None = None) -> tuple[int, str, bytes]:
-        async with self.session.get(url, headers=headers) as answer:
-            return answer.status, answer.content_type, await answer.read()
-
-
-@asynccontextmanager
-async def talking_to(simulator: Simulator) -> AsyncIterator[Client]:
-    async with serve(simulator) as url, aiohttp.ClientSession() as session:
-        yield Client(session, url)
+    return SD3
 
 
 async def test_a_request_goes_from_submission_to_image(profile: Profile) -> None:

@@ -172,6 +172,7 @@ class Audit:
     downloads: int  #: images handed out in this life
     peak_in_flight: int  #: jobs accepted and not yet ended, at most at one time
     polls: Mapping[JobId, int]  #: status calls of this life by job; a job never asked for is not there
+    webhooks: Mapping[JobId, int]  #: tries to send a webhook, by job
 
 
 def peak_in_flight(jobs: Iterable[Job]) -> int:

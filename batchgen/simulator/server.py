@@ -24,12 +24,16 @@ from batchgen.errors import UsageError
 from batchgen.model import JobId
 from batchgen.profile import Profile
 from batchgen.simulator import wire
+from batchgen.simulator.behaviour import Behaviour
 from batchgen.simulator.jobs import Audit, Fate, Job, JobBook, Stage, peak_in_flight
+from batchgen.simulator.links import TICKET, LinkDesk, image_format, parse_image_name
 from batchgen.simulator.painting import paint
+from batchgen.simulator.webhooks import Webhooks
 
 _PICTURES_KEPT = 32
 _STOP_WITHIN = 2.0  # seconds that open requests are given to end
 _SOFTWARE = 0x0131  # the EXIF tag that names the maker
+_WEBHOOKS: web.AppKey[Webhooks] = web.AppKey("webhooks", Webhooks)
 _POOL: web.AppKey[ThreadPoolExecutor] = web.AppKey("painters", ThreadPoolExecutor)
 
 
@@ -41,6 +45,7 @@ class Simulator:
         latency: seconds a job takes, drawn uniformly from this range.
         failure_rate: share of jobs that end without images, 0 to 1.
         seed: settles how long each job takes, whether it fails, and what its pictures look like.
+        behaviour: all else that it is told to do.
         record: file that remembers the accepted jobs, so that they outlive a kill; None: they do not.
 
     Raises:
@@ -55,15 +60,19 @@ class Simulator:
         key: str | None = None,
         latency: tuple[float, float] = (0.3, 1.5),
         failure_rate: float = 0.0,
+        behaviour: Behaviour | None = None,
         seed: int = 0,
         record: Path | None = None,
     ) -> None:
         self._profile = profile
         self._key = key
         self._fate = Fate(latency=latency, failure_rate=failure_rate, seed=seed)
+        self._behaviour = behaviour or Behaviour()
+        self._desk = LinkDesk(self._behaviour.links)
         self._book = JobBook(record)
         self._picture = lru_cache(maxsize=_PICTURES_KEPT)(self._make_picture)
         self._polls: Counter[JobId] = Counter()
+        self._webhooks: Counter[JobId] = Counter()
         self._refused = 0
         self._downloads = 0
 
@@ -75,7 +84,7 @@ class Simulator:
         application.router.add_get("/images/{folder}/{name}", self._image, allow_head=False)
         application.router.add_get("/_audit", self._audit)
         application.router.add_get("/", self._welcome)
-        application.cleanup_ctx.append(self._painters)
+        application.cleanup_ctx.extend((self._painters, self._callers))
         return application
 
     def audit(self) -> Audit:
@@ -90,11 +99,17 @@ class Simulator:
             downloads=self._downloads,
             peak_in_flight=peak_in_flight(jobs),
             polls=polls,
+            webhooks=dict(self._webhooks),
         )
 
     async def _painters(self, application: web.Application) -> AsyncIterator[None]:
         with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="painter") as pool:
             application[_POOL] = pool
+            yield
+
+    async def _callers(self, application: web.Application) -> AsyncIterator[None]:
+        async with Webhooks(self._webhooks) as webhooks:
+            application[_WEBHOOKS] = webhooks
             yield
 
     async def _submit(self, request: web.Request) -> web.Response:
@@ -106,7 +121,18 @@ class Simulator:
             raise
         job = self._fate.job(len(self._book), body, at=time.time())
         self._book.add(job)
-        return web.json_response(wire.accepted(job, self._profile, origin=_origin(request)), status=202)
+        self._expect_end(job, request)
+        return web.json_response(wire.accepted(job, self._profile, links=self._links(job, request)), status=202)
+
+    def _expect_end(self, job: Job, request: web.Request) -> None:
+        url = wire.webhook_url(job)
+        if url is not None:
+            request.app[_WEBHOOKS].expect(
+                job, url, lambda: wire.callback(job, time.time(), self._profile, links=self._links(job, request))
+            )
+
+    def _links(self, job: Job, request: web.Request) -> list[str]:
+        return self._desk.links(job, origin=f"{request.scheme}://{request.host}", at=time.time())
 
     async def _status(self, request: web.Request) -> web.Response:
         self._check_key(request)
@@ -114,26 +140,30 @@ class Simulator:
         if job is None:
             raise wire.refusal(web.HTTPNotFound, "No such job.")
         self._polls[job.id] += 1
-        return web.json_response(wire.describe(job, time.time(), self._profile, origin=_origin(request)))
+        return web.json_response(wire.describe(job, time.time(), self._profile, links=self._links(job, request)))
 
     async def _image(self, request: web.Request) -> web.Response:
         if self._profile.key.header in request.headers:
             raise wire.refusal(
                 web.HTTPBadRequest, f"The image host was sent {self._profile.key.header}; a key is for the API alone."
             )
-        job, sample = self._finished(request.match_info["name"])
+        name, ticket = request.match_info["name"], request.query.get(TICKET, "")
+        job, sample = self._named(name)
+        if job.stage(time.time()) is not Stage.COMPLETED:
+            return wire.not_yet(self._behaviour.links.early)
+        if not self._desk.holds(name, ticket, job, time.time()):
+            raise wire.expired(self._behaviour.links.expired)
         loop = asyncio.get_running_loop()
         picture = await loop.run_in_executor(request.app[_POOL], self._picture, job.id, sample)
+        self._desk.used(name, ticket)
         self._downloads += 1
-        return web.Response(body=picture, content_type=f"image/{wire.image_format(job)}")
+        return web.Response(body=picture, content_type=f"image/{image_format(job)}")
 
-    def _finished(self, name: str) -> tuple[Job, int]:
-        named = wire.parse_image_name(name)
+    def _named(self, name: str) -> tuple[Job, int]:
+        named = parse_image_name(name)
         job = self._book.get(named[0]) if named else None
         if named is None or job is None or named[1] >= job.samples:
             raise wire.refusal(web.HTTPNotFound, "No such image.")
-        if job.stage(time.time()) is not Stage.COMPLETED:
-            raise wire.refusal(web.HTTPNotFound, "There is no image yet.")
         return job, named[1]
 
     async def _audit(self, request: web.Request) -> web.Response:
@@ -157,15 +187,11 @@ class Simulator:
         if job is None:
             raise KeyError(job_id)
         picture = paint(str(job.body["prompt"]), job.body, draw=job.draw + sample)
-        return encode(picture, wire.image_format(job))
+        return encode(picture, image_format(job))
 
 
 def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")  # as aiohttp decodes a header
-
-
-def _origin(request: web.Request) -> str:
-    return f"{request.scheme}://{request.host}"
 
 
 def encode(picture: Image.Image, image_format: str) -> bytes:

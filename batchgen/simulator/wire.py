@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, assert_never
 
 from aiohttp import web
 
 from batchgen.model import ParamValue
 from batchgen.profile import Profile
+from batchgen.simulator.behaviour import Early
 from batchgen.simulator.jobs import Job, Stage
 
 #: Pixels. The API's own limit is not documented; the simulator has one so that a typing error eats no memory.
 LONGEST_SIDE = 2048
-_TAG_LENGTH = 100
-_IMAGE_NAME = re.compile(r"(?:.*-)?(?P<id>[0-9a-f]{32})-(?P<sample>\d{1,3})\.(?:png|webp)", re.DOTALL)
+#: The parameters that name a webhook, of the classic endpoints and of the current one.
+_WEBHOOKS = ("webhook", "callback_url")
+
+_PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c636000000002000148afa4710000000049454e44ae426082"
+)
 
 FieldProblem = dict[str, object]
 
@@ -25,6 +30,29 @@ FieldProblem = dict[str, object]
 def refusal(kind: type[web.HTTPClientError], detail: str | list[FieldProblem]) -> web.HTTPClientError:
     """An answer of that kind as the API gives it: JSON with `detail`."""
     return kind(text=json.dumps({"detail": detail}), content_type="application/json")
+
+
+def not_yet(early: Early) -> web.Response:
+    """The answer of a link whose job has not ended."""
+    match early:
+        case Early.NOT_FOUND:
+            raise refusal(web.HTTPNotFound, "There is no image yet.")
+        case Early.FORBIDDEN:
+            raise refusal(web.HTTPForbidden, "There is no image yet.")
+        case Early.EMPTY:
+            return web.Response(content_type="image/png")
+        case Early.PLACEHOLDER:
+            return web.Response(text="Your image is being processed.")
+        case Early.PIXEL:
+            return web.Response(body=_PIXEL, content_type="image/png")
+        case _:
+            assert_never(early)
+
+
+def expired(status: Literal[403, 410]) -> web.HTTPClientError:
+    """The answer of a link that does not hold any more."""
+    kind = web.HTTPForbidden if status == 403 else web.HTTPGone
+    return refusal(kind, "The link has expired; the status endpoint gives a fresh one.")
 
 
 def parse_body(raw: bytes, profile: Profile) -> Mapping[str, ParamValue]:
@@ -75,51 +103,48 @@ def _problem(message: str, kind: str, *field: str) -> FieldProblem:
     return {"loc": ["body", *field], "msg": message, "type": kind}
 
 
-def image_format(job: Job) -> str:
-    """png where the direct link was asked for, else webp."""
-    return "png" if job.body.get("direct_link") else "webp"
+def describe(job: Job, at: float, profile: Profile, *, links: Sequence[str]) -> dict[str, object]:
+    """The job as the status endpoint tells it.
 
-
-def image_paths(job: Job) -> list[str]:
-    """Where its images lie on this server, in sample order; the tags are there to be seen."""
-    folder = _path_part(job.body.get("batch_id", ""))
-    prefix = _path_part(job.body.get("file_prefix", ""))
-    extension = image_format(job)
-    return [f"/images/{folder}/{prefix}-{job.id}-{sample}.{extension}" for sample in range(job.samples)]
-
-
-def parse_image_name(name: str) -> tuple[str, int] | None:
-    """Job id and sample of the last part of an image's path; None if it is not one."""
-    match = _IMAGE_NAME.fullmatch(name)
-    return (match["id"], int(match["sample"])) if match else None
-
-
-def _path_part(tag: ParamValue) -> str:
-    # A part of dots alone would be taken for a step up the path, even percent-encoded.
-    text = str(tag)[:_TAG_LENGTH]
-    return quote(text, safe="", errors="replace") if text.strip(".") else "untagged"
-
-
-def describe(job: Job, at: float, profile: Profile, *, origin: str) -> dict[str, object]:
-    """The job as the status endpoint tells it."""
+    Args:
+        links: to its images, for when it is done.
+    """
     stage = job.stage(at)
     answer: dict[str, object] = {profile.fields.job_id[0]: job.id, profile.fields.state[0]: _word(stage, profile)}
     if stage is Stage.COMPLETED:
-        answer[profile.fields.urls[0]] = [origin + path for path in image_paths(job)]
+        answer |= _result(profile, links)
     if stage is Stage.FAILED:
         answer[profile.fields.error[0]] = "MODEL_ERROR: the simulator was told to let some jobs fail"
     return answer
 
 
-def accepted(job: Job, profile: Profile, *, origin: str) -> dict[str, object]:
+def accepted(job: Job, profile: Profile, *, links: Sequence[str]) -> dict[str, object]:
     """The answer to the submission that became the job."""
     answer: dict[str, object] = {
         profile.fields.job_id[0]: job.id,
         profile.fields.state[0]: _word(Stage.QUEUED, profile),
     }
-    if job.body.get("queued_image_urls"):
-        answer[profile.fields.urls[0]] = [origin + path for path in image_paths(job)]
-    return answer
+    return answer | (_result(profile, links) if job.body.get("queued_image_urls") else {})
+
+
+def webhook_url(job: Job) -> str | None:
+    """Where the end of the job is to be sent, if anywhere."""
+    url = next((job.body[name] for name in _WEBHOOKS if name in job.body), None)
+    return url if isinstance(url, str) and url.startswith(("http://", "https://")) else None
+
+
+def callback(job: Job, at: float, profile: Profile, *, links: Sequence[str]) -> dict[str, object]:
+    """What the webhook of a job that has ended is sent: the current API's body; the classic one is not known."""
+    return describe(job, at, profile, links=links) | {
+        "user_id": "simulator",
+        "timestamp": datetime.fromtimestamp(at, UTC).isoformat(),
+    }
+
+
+def _result(profile: Profile, links: Sequence[str]) -> dict[str, object]:
+    """The links as the profile's answers hold them: a list where the field's name is plural, else the first one."""
+    name = profile.fields.urls[0]
+    return {name: list(links) if name.endswith("s") else links[0]}
 
 
 def _word(stage: Stage, profile: Profile) -> str:
