@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 
 from batchgen.adapters.profiles import find_profile
-from batchgen.simulator import Simulator, serve
+from batchgen.profile import Profile
+from batchgen.simulator import Behaviour, Faults, Fixed, Simulator, serve
 
 KEY = {"API-Key": "a-key"}
 AT_ONCE = (0.0, 0.0)
@@ -62,4 +63,11 @@ class Client:
 @asynccontextmanager
 async def talking_to(simulator: Simulator) -> AsyncIterator[Client]:
     async with serve(simulator) as url, aiohttp.ClientSession() as session:
+        session._retry_connection = False  # else aiohttp asks once more by itself where a connection ends early
         yield Client(session, url)
+
+
+def with_faults(profile: Profile | str = SD3, *, seed: int = 0, **faults: Any) -> Simulator:
+    """A simulator whose jobs end at once, with tiny pictures, and with these faults."""
+    told = Behaviour(latency=Fixed(0), pictures="tiny", faults=Faults.model_validate(faults))
+    return Simulator(profile, behaviour=told, seed=seed)

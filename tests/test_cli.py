@@ -241,7 +241,7 @@ def test_schema_prints_a_json_schema_that_knows_the_manifest(folder: Path) -> No
 
 
 def test_the_simulator_serves_until_it_is_interrupted(folder: Path) -> None:
-    command = [sys.executable, "-m", "batchgen", "simulate", "--json", "--latency", "0", "0"]
+    command = [sys.executable, "-m", "batchgen", "simulate", "--json", "--latency", "fixed:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as simulator:
         assert simulator.stdout is not None
         url = json.loads(simulator.stdout.readline())["url"]

@@ -22,8 +22,10 @@ from PIL import Image
 
 from batchgen.errors import StorageFailed, UsageError
 from batchgen.profile import Profile
-from batchgen.simulator import Simulator, background, serve
-from batchgen.simulator.jobs import Fate, Job, Stage, peak_in_flight
+from batchgen.simulator import Behaviour, Fixed, Simulator, background, serve
+from batchgen.simulator.audit import peak_in_flight
+from batchgen.simulator.fate import Fate
+from batchgen.simulator.jobs import Job, Stage
 from tests.simulating import AT_ONCE, KEY, NEVER, SD3, Client, body, talking_to
 
 
@@ -178,7 +180,8 @@ async def test_the_same_seed_gives_the_same_failures_and_pictures(profile: Profi
 
 
 def a_job(**changes: Any) -> Job:
-    job = Fate(latency=(10, 10), failure_rate=0, seed=0).job(0, {"prompt": "fox"}, at=100)
+    fate = Fate(Behaviour(latency=Fixed(10)), seed=0)
+    job = fate.job(0, endpoint="/sd3/v1", body={"prompt": "fox"}, times=0, at=100)
     return replace(job, **changes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from batchgen.simulator import Simulator
-from tests.simulating import AT_ONCE, NEVER, SD3, talking_to
+from batchgen.simulator import Behaviour, Fault, Faults, Simulator
+from tests.simulating import AT_ONCE, NEVER, SD3, talking_to, with_faults
 
 
 class Receiver:
@@ -23,7 +24,8 @@ class Receiver:
         self.url = ""
 
     async def take(self, request: web.Request) -> web.Response:
-        self.received.put_nowait(await request.json())
+        text = await request.text()
+        self.received.put_nowait(json.loads(text) if text.startswith("{") else {"garbage": text})
         return web.Response(status=self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0])
 
 
@@ -76,3 +78,36 @@ async def test_no_webhook_is_sent_before_its_job_has_ended_nor_after_the_simulat
 async def test_a_webhook_that_leads_nowhere_does_no_harm(url: str) -> None:
     async with talking_to(Simulator(SD3, latency=AT_ONCE)) as client:
         assert (await client.status(await client.accepted(webhook=url)))[1]["status"] == "SUCCESS"
+
+
+async def test_a_webhook_may_be_taken_and_come_again_all_the_same() -> None:
+    simulator = with_faults(webhook=[Fault.REPEATED])
+    async with receiving() as receiver, talking_to(simulator) as client:
+        job_id = await client.accepted(webhook=receiver.url)
+        assert {(await receiver.received.get())["id"] for _ in range(3)} == {job_id}
+    assert simulator.audit().webhooks == {job_id: 3}
+
+
+async def test_a_webhook_may_never_be_sent() -> None:
+    simulator = with_faults(webhook=[Fault.NEVER_SENT])
+    async with receiving() as receiver, talking_to(simulator) as client:
+        await client.accepted(webhook=receiver.url)
+        later = await client.accepted(webhook=receiver.url)
+        assert (await receiver.received.get())["id"] == later
+    assert simulator.audit().webhooks == {later: 1}
+
+
+async def test_a_webhook_may_come_before_its_job_has_ended() -> None:
+    faults = Faults(webhook=(Fault.TOO_EARLY,))
+    async with (
+        receiving() as receiver,
+        talking_to(Simulator(SD3, latency=NEVER, behaviour=Behaviour(faults=faults))) as client,
+    ):
+        await client.accepted(webhook=receiver.url)
+        assert (await receiver.received.get())["status"] in ("PENDING", "PROCESSING")
+
+
+async def test_a_webhook_may_be_garbage() -> None:
+    async with receiving() as receiver, talking_to(with_faults(webhook=[Fault.GARBAGE])) as client:
+        await client.accepted(webhook=receiver.url)
+        assert await receiver.received.get() == {"garbage": "<html>"}

@@ -1,15 +1,14 @@
-"""`grid` and `simulate`: the pictures of a batch on one sheet, and the API stood in for."""
+"""`grid` and `simulate`: the pictures of a batch on one sheet, and the APIs stood in for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from batchgen.adapters.profiles import find_profile
 from batchgen.app.folder import BatchFolder
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.simulator import Simulator, serve
+from batchgen.simulator import Behaviour, Faults, Simulator, serve
 
 
 def draw_grid(out: Path | str, picture: Path | str, *, columns: int = 4, at_most: int = 24, cell: int = 256) -> None:
@@ -41,29 +40,43 @@ def draw_grid(out: Path | str, picture: Path | str, *, columns: int = 4, at_most
         raise StorageFailed(f"The picture {picture} cannot be written: {error}.") from error
 
 
+def behaviour(*, file: str | None, faults: str | None, **changes: object) -> Behaviour:
+    """What a simulator is told.
+
+    Args:
+        file: of YAML or JSON that says all of it; None: the plainest behaviour.
+        faults: another, whose faults go before that file's.
+        changes: other values for some of its names, which go before both; None leaves a name as it is.
+
+    Raises:
+        UsageError: a file or value that cannot be.
+    """
+    told = Behaviour() if file is None else Behaviour.from_file(file)
+    if faults is not None:
+        changes["faults"] = Faults.from_file(faults)
+    return told.changed(**{name: value for name, value in changes.items() if value is not None})
+
+
 def simulate(
     started: Callable[[str], None],
+    told: Behaviour,
     *,
-    profile: str = "simulator",
+    profiles: Sequence[str] = (),
     port: int = 0,
-    latency: tuple[float, float] = (0.3, 1.5),
-    failure_rate: float = 0.0,
     seed: int = 0,
 ) -> None:
-    """Stand in for the API on a loopback port, until interrupted.
+    """Stand in for the APIs on a loopback port, until interrupted.
 
     Args:
         started: told the base URL once it answers.
-        profile: whose endpoint.
+        profiles: whose endpoints; none named: all.
         port: 0 for any free one.
-        latency: seconds a job takes, from and to.
-        failure_rate: share of jobs that fail.
-        seed: another seed, other pictures.
+        seed: another seed, other pictures, latencies and faults.
 
     Raises:
-        UsageError: the profile is not known, or the port is taken.
+        UsageError: a profile is not known, or the port is taken.
     """
-    simulator = Simulator(find_profile(profile), key=None, latency=latency, failure_rate=failure_rate, seed=seed)
+    simulator = Simulator(*profiles, behaviour=told, seed=seed)
 
     async def forever() -> None:
         async with serve(simulator, port=port) as url:

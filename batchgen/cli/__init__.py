@@ -165,13 +165,29 @@ def grid(out: str, picture: str, columns: int, count: int, cell: int, as_json: b
 
 @cli.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0 for any free one.  [default: 0]")
-@click.option("--profile", default="simulator", show_default=True, help="Whose endpoint to stand in for.")
-@click.option("--latency", type=(float, float), default=(0.3, 1.5), show_default=True, help="Seconds a job takes.")
-@click.option("--failure-rate", type=click.FloatRange(0, 1), default=0.0, help="Share of jobs that fail.")
-@click.option("--seed", type=int, default=0, help="Another seed, other pictures.")
+@click.option("--profile", "profiles", multiple=True, help="Whose endpoint to stand in for.  [default: all]")
+@click.option(
+    "--latency",
+    metavar="KIND:…",
+    help="Seconds a job takes: fixed:2, uniform:0.3:1.5, lognormal:P50:P99, bimodal:2:30:0.1.",
+)
+@click.option("--capacity", type=click.IntRange(min=1), help="Jobs that run at one time; others wait their turn.")
+@click.option("--pictures", metavar="KIND", help="drawn, tiny, noise, or of a size: 200KB.")
+@click.option("--faults", type=click.Path(dir_okay=False), help="YAML or JSON: what goes wrong, and how often.")
+@click.option("--behaviour", type=click.Path(dir_okay=False), help="YAML or JSON: all of this, links and limits too.")
+@click.option("--seed", type=int, default=0, help="Another seed, other pictures, latencies and faults.")
 @shared
-def simulate(as_json: bool, quiet: bool, verbose: int, port: int, profile: str, **behaviour: Any) -> None:
-    """Stand in for the API on this machine, until interrupted. Pictures are drawings; nothing is paid."""
+def simulate(
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
+    port: int,
+    profiles: tuple[str, ...],
+    behaviour: str | None,
+    seed: int,
+    **changes: Any,
+) -> None:
+    """Stand in for the APIs on this machine, until interrupted. Pictures are drawings; nothing is paid."""
     from batchgen.app import showing
 
     def started(url: str) -> None:
@@ -182,8 +198,9 @@ def simulate(as_json: bool, quiet: bool, verbose: int, port: int, profile: str, 
         )
         _print({"url": url} if as_json else None, note, quiet=quiet)
 
+    told = showing.behaviour(file=behaviour, **changes)
     with contextlib.suppress(KeyboardInterrupt):
-        showing.simulate(started, profile=profile, port=port, **behaviour)
+        showing.simulate(started, told, profiles=profiles, port=port, seed=seed)
 
 
 @cli.command()

@@ -13,8 +13,9 @@ from batchgen.simulator.jobs import Job
 
 #: The part of a link's query that says when it was given.
 TICKET = "ticket"
+_FORMATS = ("png", "jpeg", "webp")
 _TAG_LENGTH = 100
-_IMAGE_NAME = re.compile(r"(?:.*-)?(?P<id>[0-9a-f]{32})-(?P<sample>\d{1,3})\.(?:png|webp)", re.DOTALL)
+_IMAGE_NAME = re.compile(r"(?:.*-)?(?P<id>[0-9a-f]{32})-(?P<sample>\d{1,3})\.(?:png|jpeg|webp)", re.DOTALL)
 _TICKET = re.compile(r"(?P<at>\d{1,12}(\.\d{1,9})?)-\d{1,12}")
 
 
@@ -57,8 +58,9 @@ class LinkDesk:
 
 
 def image_format(job: Job) -> str:
-    """png where the direct link was asked for, else webp."""
-    return "png" if job.body.get("direct_link") else "webp"
+    """png, jpeg or webp: what was asked for, png where the direct link was, else webp."""
+    asked = str(job.body.get("output_format", "png" if job.body.get("direct_link") else "webp"))
+    return asked if asked in _FORMATS else "webp"
 
 
 def image_paths(job: Job) -> list[str]:

@@ -1,163 +1,197 @@
-"""The simulated API as a web server: routes, the key, what is counted, and how it is started and stopped."""
+"""The simulated APIs as a web server: routes, keys, and what a call comes to."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import hmac
-import io
-import os
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
-from PIL import Image
 
-from batchgen.errors import UsageError
-from batchgen.model import JobId
+from batchgen.adapters.profiles import find_profile, profile_names
 from batchgen.profile import Profile
 from batchgen.simulator import wire
+from batchgen.simulator.audit import Audit, Ledger
 from batchgen.simulator.behaviour import Behaviour
-from batchgen.simulator.jobs import Audit, Fate, Job, JobBook, Stage, peak_in_flight
-from batchgen.simulator.links import TICKET, LinkDesk, image_format, parse_image_name
-from batchgen.simulator.painting import paint
+from batchgen.simulator.fate import Fate
+from batchgen.simulator.faults import Fault
+from batchgen.simulator.gate import Blocked, Gate
+from batchgen.simulator.jobs import Job, JobBook, Stage, fingerprint
+from batchgen.simulator.latency import Latency
+from batchgen.simulator.links import TICKET, LinkDesk, parse_image_name
+from batchgen.simulator.mishaps import ANSWER_LOST, Mishaps
+from batchgen.simulator.pictures import OF_FILES, Gallery
+from batchgen.simulator.spoiling import CLOSING, Spoiler, hop_of
 from batchgen.simulator.webhooks import Webhooks
 
-_PICTURES_KEPT = 32
-_STOP_WITHIN = 2.0  # seconds that open requests are given to end
-_SOFTWARE = 0x0131  # the EXIF tag that names the maker
 _WEBHOOKS: web.AppKey[Webhooks] = web.AppKey("webhooks", Webhooks)
-_POOL: web.AppKey[ThreadPoolExecutor] = web.AppKey("painters", ThreadPoolExecutor)
+_JOB = "job"  # where a status path has the job's id, as the router calls it
+_REFUSED = range(400, 500)
 
 
 class Simulator:
-    """The API, stood in for.
+    """The APIs, stood in for.
 
     Args:
+        profiles: whose endpoints it answers at, built-in ones by name; none given: those of all built-in ones. Of two
+            with the same path the first counts.
+        behaviour: all that it does otherwise than the plainest of APIs would.
+        latency: in place of the behaviour's; two numbers are the shortest and the longest time in seconds.
+        failure_rate: in place of the behaviour's share of jobs that fail, 0 to 1.
         key: the only API key accepted; None: any key that is not empty.
-        latency: seconds a job takes, drawn uniformly from this range.
-        failure_rate: share of jobs that end without images, 0 to 1.
-        seed: settles how long each job takes, whether it fails, and what its pictures look like.
-        behaviour: all else that it is told to do.
+        seed: settles how long each job takes, what goes wrong, and what the pictures look like.
         record: file that remembers the accepted jobs, so that they outlive a kill; None: they do not.
 
     Raises:
-        UsageError: a latency or failure rate that cannot be.
+        UsageError: no such profile, or a latency or failure rate that cannot be.
         StorageFailed: the record cannot be read.
     """
 
     def __init__(
         self,
-        profile: Profile,
-        *,
-        key: str | None = None,
-        latency: tuple[float, float] = (0.3, 1.5),
-        failure_rate: float = 0.0,
+        *profiles: Profile | str,
         behaviour: Behaviour | None = None,
+        latency: Latency | tuple[float, float] | None = None,
+        failure_rate: float | None = None,
+        key: str | None = None,
         seed: int = 0,
         record: Path | None = None,
     ) -> None:
-        self._profile = profile
+        self._profiles = _by_path(profiles or profile_names())
+        self._behaviour = (behaviour or Behaviour()).but(latency=latency, failure_rate=failure_rate)
         self._key = key
-        self._fate = Fate(latency=latency, failure_rate=failure_rate, seed=seed)
-        self._behaviour = behaviour or Behaviour()
-        self._desk = LinkDesk(self._behaviour.links)
+        self._ledger = Ledger()
         self._book = JobBook(record)
-        self._picture = lru_cache(maxsize=_PICTURES_KEPT)(self._make_picture)
-        self._polls: Counter[JobId] = Counter()
-        self._webhooks: Counter[JobId] = Counter()
-        self._refused = 0
-        self._downloads = 0
+        self._gallery = Gallery(self._behaviour.pictures, self._book)
+        self._desk = LinkDesk(self._behaviour.links)
+        self._fate = Fate(self._behaviour, seed=seed, jobs=self._book.jobs())
+        self._gate = Gate(self._behaviour.limits, self._book.jobs())
+        self._mishaps = Mishaps(self._behaviour.faults, seed=seed, happened=self._ledger.faults)
+        self._spoiler = Spoiler(self._behaviour)
 
     def application(self) -> web.Application:
         """A new web application that answers from this simulator's jobs."""
         application = web.Application()
-        application.router.add_post(self._profile.submit_path, self._submit)
-        application.router.add_get(self._profile.status_path, self._status)
+        for profile in self._profiles:
+            application.router.add_post(profile.submit_path, self._counted(partial(self._submit, profile)))
+            status_path = profile.status_path.replace("{id}", f"{{{_JOB}}}")
+            application.router.add_get(status_path, partial(self._status, profile), allow_head=False)
         application.router.add_get("/images/{folder}/{name}", self._image, allow_head=False)
-        application.router.add_get("/_audit", self._audit)
+        application.router.add_get("/_audit", self._show_audit)
+        application.router.add_put("/_account", self._set_account)
         application.router.add_get("/", self._welcome)
-        application.cleanup_ctx.extend((self._painters, self._callers))
+        application.cleanup_ctx.append(self._while_open)
+        application.on_shutdown.append(_close)
         return application
 
     def audit(self) -> Audit:
         """What was asked of it so far. May be called from any thread."""
-        jobs = self._book.jobs()
-        polls = dict(self._polls)
-        return Audit(
-            accepted=len(jobs),
-            refused=self._refused,
-            duplicates=len(jobs) - len({job.fingerprint() for job in jobs}),
-            status_calls=sum(polls.values()),
-            downloads=self._downloads,
-            peak_in_flight=peak_in_flight(jobs),
-            polls=polls,
-            webhooks=dict(self._webhooks),
-        )
+        return self._ledger.audit(self._book)
 
-    async def _painters(self, application: web.Application) -> AsyncIterator[None]:
-        with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="painter") as pool:
-            application[_POOL] = pool
-            yield
+    def block(self, status: Blocked | None) -> None:
+        """From now on answer 401, 402 or 403; with None, answer again. 402 still lets jobs be asked about."""
+        self._gate.blocked = status
 
-    async def _callers(self, application: web.Application) -> AsyncIterator[None]:
-        async with Webhooks(self._webhooks) as webhooks:
+    def grant(self, credit: int | None) -> None:
+        """From now on that many submissions are paid for, and then 402; None: any number."""
+        self._gate.credit = credit
+
+    async def _while_open(self, application: web.Application) -> AsyncIterator[None]:
+        application[CLOSING] = asyncio.Event()
+        async with self._gallery.open(), Webhooks(self._ledger.webhooks) as webhooks:
             application[_WEBHOOKS] = webhooks
             yield
 
-    async def _submit(self, request: web.Request) -> web.Response:
-        try:
-            self._check_key(request)
-            body = wire.parse_body(await request.read(), self._profile)
-        except web.HTTPClientError:
-            self._refused += 1
-            raise
-        job = self._fate.job(len(self._book), body, at=time.time())
-        self._book.add(job)
-        self._expect_end(job, request)
-        return web.json_response(wire.accepted(job, self._profile, links=self._links(job, request)), status=202)
+    def _counted(self, submit: _Answering) -> _Answering:
+        async def counting(request: web.Request) -> web.StreamResponse:
+            try:
+                response = await submit(request)
+            except web.HTTPClientError:
+                self._ledger.refused += 1
+                raise
+            self._ledger.refused += response.status in _REFUSED
+            return response
 
-    def _expect_end(self, job: Job, request: web.Request) -> None:
+        return counting
+
+    async def _submit(self, profile: Profile, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        self._admit(profile, request, submission=True)
+        body = wire.parse_body(raw, profile)
+        now = time.time()
+        limit = self._gate.refuses(now)
+        if limit is not None:
+            return self._spoiler.refusal(limit, at=now)
+        fault, is_accepted = self._mishaps.submit(fingerprint(profile.submit_path, body))
+        if not is_accepted:
+            return await self._spoiler.answer(request, fault, web.Response(), at=now)
+        job = self._accept(profile, body, fault, at=now)
+        self._expect_end(profile, job, request)
+        told = wire.accepted(job, profile, at=now, links=self._links(job, request), fault=fault)
+        return await self._spoiler.answer(request, _on_the_way(fault), web.json_response(told, status=202), at=now)
+
+    def _accept(self, profile: Profile, body: wire.Body, fault: Fault | None, *, at: float) -> Job:
+        path = profile.submit_path
+        times = self._book.times(fingerprint(path, body))
+        job = self._fate.job(len(self._book), endpoint=path, body=body, times=times, at=at, fault=fault)
+        self._book.add(job)
+        self._gate.passed(job)
+        self._ledger.lost_answers += fault in ANSWER_LOST
+        if fault in (Fault.SUCCESS_AT_ONCE, Fault.FAILURE_AT_ONCE):
+            self._ledger.seen(job, at)
+        return job
+
+    def _expect_end(self, profile: Profile, job: Job, request: web.Request) -> None:
         url = wire.webhook_url(job)
         if url is not None:
-            request.app[_WEBHOOKS].expect(
-                job, url, lambda: wire.callback(job, time.time(), self._profile, links=self._links(job, request))
-            )
+            body = partial(self._callback, profile, job, request)
+            request.app[_WEBHOOKS].expect(job, url, body, self._mishaps.webhook(job))
 
-    def _links(self, job: Job, request: web.Request) -> list[str]:
-        return self._desk.links(job, origin=f"{request.scheme}://{request.host}", at=time.time())
+    def _callback(self, profile: Profile, job: Job, request: web.Request) -> dict[str, object]:
+        return wire.callback(job, profile, at=time.time(), links=self._links(job, request))
 
-    async def _status(self, request: web.Request) -> web.Response:
-        self._check_key(request)
-        job = self._book.get(request.match_info["id"])
-        if job is None:
+    async def _status(self, profile: Profile, request: web.Request) -> web.StreamResponse:
+        self._admit(profile, request, submission=False)
+        job = self._book.get(request.match_info[_JOB])
+        if job is None or job.endpoint not in ("", profile.submit_path):
             raise wire.refusal(web.HTTPNotFound, "No such job.")
-        self._polls[job.id] += 1
-        return web.json_response(wire.describe(job, time.time(), self._profile, links=self._links(job, request)))
+        self._ledger.polls[job.id] += 1
+        if job.fault is Fault.LOST:
+            raise wire.refusal(web.HTTPNotFound, "No such job.")
+        now, fault = time.time(), self._mishaps.status(job)
+        if fault in (None, Fault.DRIP) and job.stage(now) in (Stage.COMPLETED, Stage.FAILED):
+            self._ledger.seen(job, now)
+        told = wire.describe(job, profile, at=now, links=self._links(job, request), fault=fault)
+        return await self._spoiler.answer(request, _on_the_way(fault), web.json_response(told), at=now)
 
-    async def _image(self, request: web.Request) -> web.Response:
-        if self._profile.key.header in request.headers:
-            raise wire.refusal(
-                web.HTTPBadRequest, f"The image host was sent {self._profile.key.header}; a key is for the API alone."
-            )
-        name, ticket = request.match_info["name"], request.query.get(TICKET, "")
+    async def _image(self, request: web.Request) -> web.StreamResponse:
+        self._refuse_keys(request)
+        name, ticket, now = request.match_info["name"], request.query.get(TICKET, ""), time.time()
         job, sample = self._named(name)
-        if job.stage(time.time()) is not Stage.COMPLETED:
+        if job.stage(now) is not Stage.COMPLETED:
             return wire.not_yet(self._behaviour.links.early)
-        if not self._desk.holds(name, ticket, job, time.time()):
+        if not self._desk.holds(name, ticket, job, now):
             raise wire.expired(self._behaviour.links.expired)
-        loop = asyncio.get_running_loop()
-        picture = await loop.run_in_executor(request.app[_POOL], self._picture, job.id, sample)
-        self._desk.used(name, ticket)
-        self._downloads += 1
-        return web.Response(body=picture, content_type=f"image/{image_format(job)}")
+        fault = self._fault_of_image(request, job, sample)
+        picture, kind = await self._gallery.picture(job, sample, fault if fault in OF_FILES else None)
+        if fault in (None, Fault.DRIP):
+            self._desk.used(name, ticket)
+            self._ledger.downloads[f"{job.id}/{sample}"] += 1
+            self._ledger.seen(job, now)
+        return await self._spoiler.answer(request, fault, web.Response(body=picture, content_type=kind), at=now)
+
+    def _fault_of_image(self, request: web.Request, job: Job, sample: int) -> Fault | None:
+        match hop_of(request):
+            case Fault.REDIRECT:
+                return None
+            case Fault.REDIRECT_LOOP:
+                return Fault.REDIRECT_LOOP
+            case _:
+                return self._mishaps.image(job, sample)
 
     def _named(self, name: str) -> tuple[Job, int]:
         named = parse_image_name(name)
@@ -166,100 +200,61 @@ class Simulator:
             raise wire.refusal(web.HTTPNotFound, "No such image.")
         return job, named[1]
 
-    async def _audit(self, request: web.Request) -> web.Response:
+    def _links(self, job: Job, request: web.Request) -> list[str]:
+        return self._desk.links(job, origin=f"{request.scheme}://{request.host}", at=time.time())
+
+    def _admit(self, profile: Profile, request: web.Request, *, submission: bool) -> None:
+        given = request.headers.get(profile.key.header, "")
+        right = bool(given) if self._key is None else hmac.compare_digest(_octets(given), _octets(self._key))
+        blocked = self._gate.blocks(submission=submission) if right else 401
+        if blocked is not None:
+            raise wire.blocked(blocked, profile.key.header)
+
+    def _refuse_keys(self, request: web.Request) -> None:
+        for profile in self._profiles:
+            if profile.key.header in request.headers:
+                self._ledger.keys_at_image_host += 1
+                told = f"The image host was sent {profile.key.header}; a key is for the API alone."
+                raise wire.refusal(web.HTTPBadRequest, told)
+
+    async def _show_audit(self, request: web.Request) -> web.Response:
         return web.json_response(asdict(self.audit()))
 
+    async def _set_account(self, request: web.Request) -> web.Response:
+        account = wire.parse_account(await request.read())
+        if "block" in account.model_fields_set:
+            self.block(account.block)
+        if "credit" in account.model_fields_set:
+            self.grant(account.credit)
+        return web.json_response({"block": self._gate.blocked, "credit": self._gate.credit})
+
     async def _welcome(self, request: web.Request) -> web.Response:
+        endpoints = [
+            f"  {profile.title}\n    POST {profile.submit_path}   GET {profile.status_path}\n"
+            for profile in self._profiles
+        ]
         return web.Response(
-            text=f"batchgen's simulator, answering as: {self._profile.title}.\n"
+            text="batchgen's simulator, answering as:\n" + "".join(endpoints) + "GET /_audit   PUT /_account\n"
             "Pictures are drawn on this machine, not generated; nothing here costs anything.\n"
-            f"POST {self._profile.submit_path}   GET {self._profile.status_path}   GET /_audit\n"
         )
 
-    def _check_key(self, request: web.Request) -> None:
-        given = request.headers.get(self._profile.key.header, "")
-        right = bool(given) if self._key is None else hmac.compare_digest(_octets(given), _octets(self._key))
-        if not right:
-            raise wire.refusal(web.HTTPUnauthorized, f"Missing or invalid {self._profile.key.header}.")
 
-    def _make_picture(self, job_id: JobId, sample: int) -> bytes:
-        job = self._book.get(job_id)
-        if job is None:
-            raise KeyError(job_id)
-        picture = paint(str(job.body["prompt"]), job.body, draw=job.draw + sample)
-        return encode(picture, image_format(job))
+_Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _by_path(profiles: tuple[Profile | str, ...]) -> tuple[Profile, ...]:
+    found = [find_profile(profile) if isinstance(profile, str) else profile for profile in profiles]
+    return tuple({profile.submit_path: profile for profile in reversed(found)}.values())[::-1]
+
+
+def _on_the_way(fault: Fault | None) -> Fault | None:
+    """The fault, unless the answer itself has it already."""
+    return None if fault in wire.OF_ANSWERS else fault
+
+
+async def _close(application: web.Application) -> None:
+    application[CLOSING].set()
 
 
 def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")  # as aiohttp decodes a header
-
-
-def encode(picture: Image.Image, image_format: str) -> bytes:
-    """The picture's file, png or webp, quickly made; its metadata name the simulator as the maker."""
-    maker = Image.Exif()
-    maker[_SOFTWARE] = "batchgen simulator: drawn, not generated"
-    options = {"compress_level": 1} if image_format == "png" else {"quality": 88, "method": 0}
-    file = io.BytesIO()
-    picture.save(file, format=image_format, exif=maker, **options)
-    return file.getvalue()
-
-
-@asynccontextmanager
-async def serve(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Let the simulator answer while the context lasts; gives its base URL, without a slash at the end.
-
-    Args:
-        port: 0 takes any free one.
-
-    Raises:
-        UsageError: the port cannot be had.
-    """
-    runner = web.AppRunner(simulator.application(), access_log=None, shutdown_timeout=_STOP_WITHIN)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except (OSError, OverflowError) as error:
-            raise _no_port(host, port, error) from error
-        bound = runner.addresses[0][1]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
-    finally:
-        await runner.cleanup()
-
-
-def _no_port(host: str, port: int, error: Exception) -> UsageError:
-    taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-    reason = "another program is using it" if taken else str(error)
-    return UsageError(
-        f"The simulator cannot listen on port {port} of {host}: {reason}. "
-        "Choose another with --port, or --port 0 for any free one."
-    )
-
-
-@contextmanager
-def background(simulator: Simulator, *, port: int = 0) -> Iterator[str]:
-    """As `serve`, in a thread with an event loop of its own, which has ended when the context has.
-
-    Raises:
-        UsageError: the port cannot be had.
-    """
-    started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-
-    async def until_stopped() -> None:
-        async with serve(simulator, port=port) as base_url:
-            stop = asyncio.Event()
-            started.set_result((base_url, asyncio.get_running_loop(), stop))
-            await stop.wait()
-
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="simulator") as thread:
-        ended = thread.submit(lambda: asyncio.run(until_stopped()))
-        either: list[Future[Any]] = [started, ended]
-        wait(either, return_when=FIRST_COMPLETED)
-        if ended.done():
-            ended.result()  # it raises: the server cannot end by itself in any other way
-        base_url, loop, stop = started.result()
-        try:
-            yield base_url
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            ended.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Self
 import aiohttp
 
 from batchgen.model import JobId
+from batchgen.simulator.faults import Fault
 from batchgen.simulator.jobs import Job
 
 #: Times that a webhook is sent at most (documented for the current API).
@@ -18,6 +20,7 @@ TRIES = 3
 _MARGIN = 0.005  # seconds; a timer may be early by the clock that jobs go by
 _PAUSE = 0.2  # seconds before the second try; twice as long before the third
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+_JSON = {"Content-Type": "application/json"}
 
 Body = Callable[[], Mapping[str, object]]
 
@@ -43,27 +46,33 @@ class Webhooks:
         await asyncio.gather(*self._waiting, return_exceptions=True)
         await self._session.close()
 
-    def expect(self, job: Job, url: str, body: Body) -> None:
+    def expect(self, job: Job, url: str, body: Body, fault: Fault | None = None) -> None:
         """Have the job's end sent to the URL when it has come.
 
         Args:
             body: makes what is sent, at that time.
+            fault: what goes wrong with it.
         """
-        waiting = asyncio.create_task(self._send_at_end(job, url, body))
+        if fault is Fault.NEVER_SENT or job.fault is Fault.STUCK:
+            return
+        waiting = asyncio.create_task(self._send_at_end(job, url, body, fault))
         self._waiting.add(waiting)
         waiting.add_done_callback(self._waiting.discard)
 
-    async def _send_at_end(self, job: Job, url: str, body: Body) -> None:
-        await asyncio.sleep(max(job.ends_at - time.time(), 0) + _MARGIN)
+    async def _send_at_end(self, job: Job, url: str, body: Body, fault: Fault | None) -> None:
+        if fault is not Fault.TOO_EARLY:
+            await asyncio.sleep(max(job.ends_at - time.time(), 0) + _MARGIN)
         for number in range(TRIES):
             self._sent[job.id] += 1
-            if await self._is_taken(url, body()):
+            text = "<html>" if fault is Fault.GARBAGE else json.dumps(body())
+            taken = await self._is_taken(url, text)
+            if taken and fault is not Fault.REPEATED:
                 return
-            await asyncio.sleep(_PAUSE * 2**number)
+            await asyncio.sleep(0 if taken else _PAUSE * 2**number)
 
-    async def _is_taken(self, url: str, body: Mapping[str, object]) -> bool:
+    async def _is_taken(self, url: str, text: str) -> bool:
         try:
-            async with self._session.post(url, json=body, allow_redirects=False) as answer:
+            async with self._session.post(url, data=text, headers=_JSON, allow_redirects=False) as answer:
                 return 200 <= answer.status < 300
         except (aiohttp.ClientError, OSError, ValueError):  # the receiver is not there, or the URL is none
             return False

@@ -1,35 +1,62 @@
-"""What the simulated endpoint takes and gives: request bodies, links and refusals, after the profile."""
+"""What the simulated endpoints take and give: request bodies, answers and refusals, after the profile."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, assert_never
+from typing import Annotated, Any, Literal, assert_never
 
 from aiohttp import web
+from pydantic import Field, ValidationError
 
 from batchgen.model import ParamValue
 from batchgen.profile import Profile
 from batchgen.simulator.behaviour import Early
+from batchgen.simulator.faults import Fault
 from batchgen.simulator.jobs import Job, Stage
+from batchgen.simulator.setting import Setting
 
 #: Pixels. The API's own limit is not documented; the simulator has one so that a typing error eats no memory.
 LONGEST_SIDE = 2048
+#: A state that no profile knows.
+UNKNOWN_STATE = "RECALIBRATING"
 #: The parameters that name a webhook, of the classic endpoints and of the current one.
 _WEBHOOKS = ("webhook", "callback_url")
-
+_CODES: Mapping[Fault | None, str] = {
+    Fault.INVALID_INPUT: "INPUT_INVALID: the simulator was told to find fault with some inputs",
+    Fault.CONTENT_POLICY: "INPUT_INVALID: the prompt violates the content policy",
+}
+_MODEL_ERROR = "MODEL_ERROR: the simulator was told to let some jobs fail"
 _PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c636000000002000148afa4710000000049454e44ae426082"
 )
 
+#: Faults that the answer's own words have.
+OF_ANSWERS = frozenset(
+    {Fault.SUCCESS_AT_ONCE, Fault.FAILURE_AT_ONCE, Fault.NO_ID} | {Fault.UNKNOWN_STATE, Fault.NO_STATE, Fault.FLAPPING}
+)
 FieldProblem = dict[str, object]
+Body = Mapping[str, ParamValue]
 
 
-def refusal(kind: type[web.HTTPClientError], detail: str | list[FieldProblem]) -> web.HTTPClientError:
+def refusal(kind: type[web.HTTPClientError], detail: str | list[FieldProblem], **more: str) -> web.HTTPClientError:
     """An answer of that kind as the API gives it: JSON with `detail`."""
-    return kind(text=json.dumps({"detail": detail}), content_type="application/json")
+    return kind(text=json.dumps({"detail": detail, **more}), content_type="application/json")
+
+
+def blocked(status: Literal[401, 402, 403], header: str) -> web.HTTPClientError:
+    """The answer to an account that may not ask."""
+    match status:
+        case 401:
+            return refusal(web.HTTPUnauthorized, f"Missing or invalid {header}.")
+        case 402:
+            return refusal(web.HTTPPaymentRequired, "No credit is left.", code="INSUFFICIENT_CREDITS")
+        case 403:
+            return refusal(web.HTTPForbidden, "This account may not use the API.")
+        case _:
+            assert_never(status)
 
 
 def not_yet(early: Early) -> web.Response:
@@ -55,8 +82,8 @@ def expired(status: Literal[403, 410]) -> web.HTTPClientError:
     return refusal(kind, "The link has expired; the status endpoint gives a fresh one.")
 
 
-def parse_body(raw: bytes, profile: Profile) -> Mapping[str, ParamValue]:
-    """The parameters of a submission, in canonical form.
+def parse_body(raw: bytes, profile: Profile) -> Body:
+    """The parameters of a submission, in canonical form, with the defaults of those that are not given.
 
     Raises:
         web.HTTPClientError: 400 for what is not JSON, 422 naming every problem of what is.
@@ -70,7 +97,27 @@ def parse_body(raw: bytes, profile: Profile) -> Mapping[str, ParamValue]:
     params, problems = _check(body, profile)
     if problems:
         raise refusal(web.HTTPUnprocessableEntity, problems)
-    return params
+    defaults = {name: parameter.default for name, parameter in profile.parameters.items()}
+    return {name: value for name, value in defaults.items() if value is not None} | params
+
+
+class Account(Setting):
+    """What may be set about the account while the simulator runs; what is not given stays."""
+
+    block: Literal[401, 402, 403] | None = None
+    credit: Annotated[int, Field(ge=0)] | None = None
+
+
+def parse_account(raw: bytes) -> Account:
+    """What the account is to be from now on.
+
+    Raises:
+        web.HTTPClientError: 422 for what cannot be set.
+    """
+    try:
+        return Account.model_validate_json(raw)
+    except ValidationError as error:
+        raise refusal(web.HTTPUnprocessableEntity, str(error)) from error
 
 
 def _check(body: Mapping[str, object], profile: Profile) -> tuple[dict[str, ParamValue], list[FieldProblem]]:
@@ -103,28 +150,45 @@ def _problem(message: str, kind: str, *field: str) -> FieldProblem:
     return {"loc": ["body", *field], "msg": message, "type": kind}
 
 
-def describe(job: Job, at: float, profile: Profile, *, links: Sequence[str]) -> dict[str, object]:
+def accepted(job: Job, profile: Profile, *, at: float, links: Sequence[str], fault: Fault | None) -> dict[str, object]:
+    """The answer to the submission that became the job.
+
+    Args:
+        links: to its images.
+        fault: of the submission.
+    """
+    if fault in (Fault.SUCCESS_AT_ONCE, Fault.FAILURE_AT_ONCE):
+        return describe(job, profile, at=at, links=links)
+    answer: dict[str, object] = {profile.fields.state[0]: _word(Stage.QUEUED, profile)}
+    if fault is not Fault.NO_ID:
+        answer[profile.fields.job_id[0]] = job.id
+        answer |= _result(profile, links) if job.body.get("queued_image_urls") else {}
+    return answer
+
+
+def describe(
+    job: Job, profile: Profile, *, at: float, links: Sequence[str], fault: Fault | None = None
+) -> dict[str, object]:
     """The job as the status endpoint tells it.
 
     Args:
         links: to its images, for when it is done.
+        fault: of the status call.
     """
     stage = job.stage(at)
-    answer: dict[str, object] = {profile.fields.job_id[0]: job.id, profile.fields.state[0]: _word(stage, profile)}
+    if fault is Fault.FLAPPING and stage in (Stage.COMPLETED, Stage.FAILED):
+        stage = Stage.RUNNING
+    answer: dict[str, object] = {profile.fields.job_id[0]: job.id}
+    if fault is Fault.UNKNOWN_STATE:
+        return answer | {profile.fields.state[0]: UNKNOWN_STATE}
+    if fault is Fault.NO_STATE:
+        return answer
+    answer[profile.fields.state[0]] = _word(stage, profile)
     if stage is Stage.COMPLETED:
-        answer |= _result(profile, links)
+        answer |= _result(profile, links, job.fault)
     if stage is Stage.FAILED:
-        answer[profile.fields.error[0]] = "MODEL_ERROR: the simulator was told to let some jobs fail"
+        answer[profile.fields.error[0]] = _error(_CODES.get(job.fault, _MODEL_ERROR), profile)
     return answer
-
-
-def accepted(job: Job, profile: Profile, *, links: Sequence[str]) -> dict[str, object]:
-    """The answer to the submission that became the job."""
-    answer: dict[str, object] = {
-        profile.fields.job_id[0]: job.id,
-        profile.fields.state[0]: _word(Stage.QUEUED, profile),
-    }
-    return answer | (_result(profile, links) if job.body.get("queued_image_urls") else {})
 
 
 def webhook_url(job: Job) -> str | None:
@@ -133,18 +197,39 @@ def webhook_url(job: Job) -> str | None:
     return url if isinstance(url, str) and url.startswith(("http://", "https://")) else None
 
 
-def callback(job: Job, at: float, profile: Profile, *, links: Sequence[str]) -> dict[str, object]:
-    """What the webhook of a job that has ended is sent: the current API's body; the classic one is not known."""
-    return describe(job, at, profile, links=links) | {
-        "user_id": "simulator",
-        "timestamp": datetime.fromtimestamp(at, UTC).isoformat(),
-    }
+def callback(job: Job, profile: Profile, *, at: float, links: Sequence[str]) -> dict[str, object]:
+    """What the webhook of a job is sent: the current API's body; the classic one is not known."""
+    stamp = {"user_id": "simulator", "timestamp": datetime.fromtimestamp(at, UTC).isoformat()}
+    return describe(job, profile, at=at, links=links) | stamp
 
 
-def _result(profile: Profile, links: Sequence[str]) -> dict[str, object]:
-    """The links as the profile's answers hold them: a list where the field's name is plural, else the first one."""
-    name = profile.fields.urls[0]
-    return {name: list(links) if name.endswith("s") else links[0]}
+def _is_list(field: str) -> bool:
+    """Whether the field of that name holds a list of links: download_urls does, result_url holds one."""
+    return field.endswith("s")
+
+
+def _result(profile: Profile, links: Sequence[str], fault: Fault | None = None) -> dict[str, object]:
+    """The links as the profile's answers hold them, and as the fault has them."""
+    name, *others = profile.fields.urls
+    if fault is Fault.OTHER_FIELD and others:
+        return {others[0]: links[0]}
+    if fault is Fault.FEWER_URLS:
+        links = links[:-1]
+    if fault is Fault.NO_URLS:
+        links = ()
+    if _is_list(name):
+        return {name: [list(links)] if fault is Fault.NESTED_URLS else list(links)}
+    if not links:
+        return {name: None}
+    return {name: links[0], name.removesuffix("_url") + "_mime_type": f"image/{links[0].rsplit('.', 1)[-1]}"}
+
+
+def _error(text: str, profile: Profile) -> object:
+    """A failure as a text; as an object with the code where jobs have one image, as the current API has it."""
+    if _is_list(profile.fields.urls[0]):
+        return text
+    code, _, message = text.partition(": ")
+    return {"code": code, "message": message, "retryable": code != "INPUT_INVALID"}
 
 
 def _word(stage: Stage, profile: Profile) -> str:
