@@ -10,7 +10,6 @@ from typing import Any
 import aiohttp
 
 from batchgen.adapters.profiles import find_profile
-from batchgen.profile import Profile
 from batchgen.simulator import Behaviour, Faults, Fixed, Simulator, serve
 
 KEY = {"API-Key": "a-key"}
@@ -67,7 +66,11 @@ async def talking_to(simulator: Simulator) -> AsyncIterator[Client]:
         yield Client(session, url)
 
 
-def with_faults(profile: Profile | str = SD3, *, seed: int = 0, **faults: Any) -> Simulator:
-    """A simulator whose jobs end at once, with tiny pictures, and with these faults."""
-    told = Behaviour(latency=Fixed(0), pictures="tiny", faults=Faults.model_validate(faults))
-    return Simulator(profile, behaviour=told, seed=seed)
+def faulty(**faults: Any) -> Behaviour:
+    """Jobs that end at once, tiny pictures, and these faults."""
+    return Behaviour(latency=Fixed(0), pictures="tiny", faults=Faults.model_validate(faults))
+
+
+def with_faults(*, seed: int = 0, **faults: Any) -> Simulator:
+    """A simulator that behaves so."""
+    return Simulator(SD3, behaviour=faulty(**faults), seed=seed)

@@ -14,7 +14,7 @@ from batchgen.adapters.image_check import PillowCheck
 from batchgen.errors import ResultUnavailable
 from batchgen.simulator import Behaviour, Fault, Simulator
 from batchgen.simulator.faults import LASTING, PLACES
-from tests.simulating import AT_ONCE, KEY, SD3, Client, talking_to, with_faults
+from tests.simulating import AT_ONCE, KEY, SD3, Client, faulty, talking_to, with_faults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +152,7 @@ async def test_a_redirect_may_lead_into_a_private_network() -> None:
 @pytest.mark.parametrize("pictures", ["drawn", "tiny"])
 @pytest.mark.parametrize("fault", sorted(LASTING - {Fault.LATE, Fault.OVERSIZED}))
 async def test_what_is_wrong_with_a_file_stays_so(fault: Fault, pictures: str) -> None:
-    behaviour = with_faults(image={fault: 1})._behaviour.changed(pictures=pictures)
-    async with talking_to(Simulator(SD3, behaviour=behaviour)) as client:
+    async with talking_to(Simulator(SD3, behaviour=faulty(image={fault: 1}).changed(pictures=pictures))) as client:
         url = await link(client)
         first, second = await download(client, url), await download(client, url)
     assert first is not None

@@ -42,13 +42,15 @@ class Mishaps:
 
     def submit(self, body: str) -> tuple[Fault | None, bool]:
         """What goes wrong with a submission of that fingerprint, and whether it is accepted."""
+        if not self._faults.submit:
+            return None, True
         dice = self._dice("submit", body)
         fault = self._of_call("submit", dice)
         return fault, fault in _ACCEPTED or (fault in _EITHER and dice.random() < 0.5)
 
     def status(self, job: Job) -> Fault | None:
         """What goes wrong with a status call about that job."""
-        return self._of_call("status", self._dice("status", str(job.draw)))
+        return self._of_call("status", self._dice("status", str(job.draw))) if self._faults.status else None
 
     def webhook(self, job: Job) -> Fault | None:
         """What goes wrong with that job's webhook."""
@@ -57,6 +59,8 @@ class Mishaps:
     def image(self, job: Job, sample: int) -> Fault | None:
         """What goes wrong with a download of that image: what is wrong with its file, else what happens on the way."""
         odds = self._faults.image
+        if not odds:
+            return None
         if not isinstance(odds, Mapping):
             return self._of_call("image", Random(0))
         place = f"{job.draw}/{sample}"

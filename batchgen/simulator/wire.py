@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import Field, ValidationError
 
 from batchgen.model import ParamValue
-from batchgen.profile import Profile
+from batchgen.profile import Parameter, Profile, Role
 from batchgen.simulator.behaviour import Early
 from batchgen.simulator.faults import Fault
 from batchgen.simulator.jobs import Job, Stage
@@ -23,6 +23,7 @@ LONGEST_SIDE = 2048
 UNKNOWN_STATE = "RECALIBRATING"
 #: The parameters that name a webhook, of the classic endpoints and of the current one.
 _WEBHOOKS = ("webhook", "callback_url")
+_SENT = frozenset({Role.IMAGE, Role.DELIVERY, Role.TAG})
 _CODES: Mapping[Fault | None, str] = {
     Fault.INVALID_INPUT: "INPUT_INVALID: the simulator was told to find fault with some inputs",
     Fault.CONTENT_POLICY: "INPUT_INVALID: the prompt violates the content policy",
@@ -97,8 +98,8 @@ def parse_body(raw: bytes, profile: Profile) -> Body:
     params, problems = _check(body, profile)
     if problems:
         raise refusal(web.HTTPUnprocessableEntity, problems)
-    defaults = {name: parameter.default for name, parameter in profile.parameters.items()}
-    return {name: value for name, value in defaults.items() if value is not None} | params
+    defaults = {name: known.default for name, known in _taken(profile).items() if known.default is not None}
+    return defaults | params
 
 
 class Account(Setting):
@@ -122,13 +123,14 @@ def parse_account(raw: bytes) -> Account:
 
 def _check(body: Mapping[str, object], profile: Profile) -> tuple[dict[str, ParamValue], list[FieldProblem]]:
     params: dict[str, ParamValue] = {}
+    taken = _taken(profile)
     problems = [
         _problem("is required", "missing", name)
-        for name, parameter in profile.parameters.items()
+        for name, parameter in taken.items()
         if parameter.required and name not in body
     ]
     for name, value in body.items():
-        parameter = profile.parameters.get(name)
+        parameter = taken.get(name)
         if parameter is None:
             problems.append(_problem("is not a parameter of this endpoint", "extra_forbidden", name))
             continue
@@ -144,6 +146,11 @@ def _check(body: Mapping[str, object], profile: Profile) -> tuple[dict[str, Para
         if int(params.get(side, 1)) > LONGEST_SIDE
     ]
     return params, problems
+
+
+def _taken(profile: Profile) -> dict[str, Parameter]:
+    """The parameters that the endpoint takes; a profile may have more, for its own side."""
+    return {name: parameter for name, parameter in profile.parameters.items() if parameter.role in _SENT}
 
 
 def _problem(message: str, kind: str, *field: str) -> FieldProblem:
