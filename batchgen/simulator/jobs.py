@@ -41,7 +41,7 @@ class Job:
     @property
     def samples(self) -> int:
         """Images it makes, at least 1."""
-        return int(self.body.get("samples", 1))
+        return int(number_of(self.body, "samples", 1))
 
     def stage(self, at: float) -> Stage:
         """Where it stands at a time, in seconds since the epoch."""
@@ -69,6 +69,12 @@ class Job:
         fields = json.loads(line)
         fault = fields.pop("fault", None)
         return cls(**fields, fault=None if fault is None else Fault(fault))
+
+
+def number_of(body: Mapping[str, ParamValue], name: str, otherwise: float) -> float:
+    """The number that a parameter holds, or *otherwise* if it holds none."""
+    value = body.get(name)
+    return value if isinstance(value, int | float) else otherwise
 
 
 def fingerprint(endpoint: str, body: Mapping[str, ParamValue]) -> str:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from batchgen.model import JobId, ParamValue
 from batchgen.simulator.faults import Fault
-from batchgen.simulator.jobs import Job, JobBook
+from batchgen.simulator.jobs import Job, JobBook, number_of
 from batchgen.simulator.links import image_format
 from batchgen.simulator.painting import paint
 
@@ -76,7 +76,7 @@ class Gallery:
 
     def _draw(self, job_id: JobId, sample: int, _: None = None) -> tuple[bytes, str]:
         job = self._job(job_id)
-        asked = int(job.body.get("seed", -1))
+        asked = int(number_of(job.body, "seed", -1))
         picture = paint(str(job.body["prompt"]), job.body, draw=(job.draw if asked < 0 else asked) + sample)
         kind = image_format(job)
         return encode(picture, kind), f"image/{kind}"
@@ -105,7 +105,7 @@ def encode(picture: Image.Image, image_format: str) -> bytes:
 
 
 def _sides(body: Mapping[str, ParamValue]) -> tuple[int, int]:
-    return int(body.get("width", 1024)), int(body.get("height", 1024))
+    return int(number_of(body, "width", 1024)), int(number_of(body, "height", 1024))
 
 
 @lru_cache(maxsize=16)

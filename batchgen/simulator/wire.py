@@ -14,7 +14,7 @@ from batchgen.model import ParamValue
 from batchgen.profile import Parameter, Profile, Role
 from batchgen.simulator.behaviour import Early
 from batchgen.simulator.faults import Fault
-from batchgen.simulator.jobs import Job, Stage
+from batchgen.simulator.jobs import Job, Stage, number_of
 from batchgen.simulator.setting import Setting
 
 #: Pixels. The API's own limit is not documented; the simulator has one so that a typing error eats no memory.
@@ -143,7 +143,7 @@ def _check(body: Mapping[str, object], profile: Profile) -> tuple[dict[str, Para
     problems += [
         _problem(f"must be at most {LONGEST_SIDE}", "less_than_equal", side)
         for side in ("width", "height")
-        if int(params.get(side, 1)) > LONGEST_SIDE
+        if number_of(params, side, 1) > LONGEST_SIDE
     ]
     return params, problems
 
