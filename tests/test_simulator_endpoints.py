@@ -104,6 +104,15 @@ async def test_a_failure_has_its_code_and_whether_it_may_be_tried_again() -> Non
     ]
 
 
+@pytest.mark.parametrize(("profile", "state"), [(CURRENT, "cancelled"), (SD3, "FAILURE")])
+async def test_a_cancelled_job_ends_in_the_word_that_its_endpoint_has_for_it(profile: Profile, state: str) -> None:
+    told = TOLD.changed(faults=Faults(job=(Fault.CANCELLED,)))
+    sent = body() if profile is SD3 else {}
+    async with talking_to(Simulator(profile, behaviour=told)) as client:
+        end = await ended(client, profile, **sent)
+    assert (end["status"], "download_urls" in end, "result_url" in end) == (state, False, False)
+
+
 async def test_a_job_of_one_image_may_end_without_its_link() -> None:
     faults = Faults(job=(Fault.NO_URLS,))
     async with talking_to(Simulator(CURRENT, behaviour=TOLD.changed(faults=faults))) as client:

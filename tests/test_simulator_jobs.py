@@ -16,7 +16,7 @@ from batchgen.simulator import Behaviour, Bimodal, Fault, Faults, Fixed, Lognorm
 from batchgen.simulator.fate import Fate
 from batchgen.simulator.jobs import Job, Stage
 from batchgen.simulator.latency import Latency, parse_latency
-from tests.simulating import SD3, talking_to, with_faults
+from tests.simulating import SD3, body, talking_to, with_faults
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_jobs_of_an_earlier_life_still_take_their_places() -> None:
 
 def test_a_job_is_settled_by_its_body_and_not_by_its_number() -> None:
     fate = Fate(Behaviour(latency=Uniform(0, 9)), seed=5)
-    body: Mapping[str, Any] = {"prompt": "A fox"}
+    fox: Mapping[str, Any] = {"prompt": "A fox"}
     first, same, again = (
-        fate.job(number, endpoint="/", body=body, times=times, at=0) for number, times in ((0, 0), (7, 0), (8, 1))
+        fate.job(number, endpoint="/", body=fox, times=times, at=0) for number, times in ((0, 0), (7, 0), (8, 1))
     )
     assert (first.ends_at, first.draw) == (same.ends_at, same.draw)
     assert first.draw != again.draw
@@ -151,6 +151,12 @@ async def test_the_links_of_a_finished_job_may_be_fewer_or_elsewhere(fault: Faul
         _, told = await client.status(await client.accepted(samples=3))
     links = {name: samples(value) for name, value in told.items() if name not in ("id", "status")}
     assert (told["status"], links) == ("SUCCESS", shape)
+
+
+async def test_an_image_that_a_job_did_not_make_is_not_behind_its_early_link_either() -> None:
+    async with talking_to(with_faults(job=[Fault.FEWER_URLS])) as client:
+        _, told = await client.submit(body(samples=2, queued_image_urls=True))
+        assert [(await client.get(link))[0] for link in told["download_urls"]] == [200, 404]
 
 
 def test_a_job_keeps_its_fault_in_the_record() -> None:

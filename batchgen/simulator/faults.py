@@ -43,6 +43,7 @@ class Fault(StrEnum):
     FAILURE = "failure"  # MODEL_ERROR, may be tried again
     INVALID_INPUT = "invalid_input"  # INPUT_INVALID, may not
     CONTENT_POLICY = "content_policy"  # refused as a submission, failed as a job
+    CANCELLED = "cancelled"  # ends in the profile's word for that
     LOST = "lost"  # 404 for ever
     STUCK = "stuck"  # never ends
     FEWER_URLS = "fewer_urls"  # one less than samples
@@ -87,7 +88,7 @@ _ANSWERS = frozenset(
 #: Of image files: drawn once for each, where others are drawn for each download.
 LASTING = frozenset({Fault.BLANK, Fault.WRONG_SIZE, Fault.DAMAGED, Fault.OVERSIZED, Fault.LATE, Fault.GONE})
 #: Jobs that end without images.
-FAILURES = frozenset({Fault.FAILURE, Fault.INVALID_INPUT, Fault.CONTENT_POLICY})
+FAILURES = frozenset({Fault.FAILURE, Fault.INVALID_INPUT, Fault.CONTENT_POLICY, Fault.CANCELLED})
 #: Which faults can happen to what: to each submission, each job, each status call, each image, each webhook.
 PLACES: Mapping[str, frozenset[Fault]] = {
     "submit": _ANSWERS

@@ -40,8 +40,15 @@ class Job:
 
     @property
     def samples(self) -> int:
-        """Images it makes, at least 1."""
+        """Images it was asked for, at least 1."""
         return int(number_of(self.body, "samples", 1))
+
+    @property
+    def images(self) -> int:
+        """Images it makes, the first of its samples."""
+        if self.fault is Fault.NO_URLS:
+            return 0
+        return self.samples - (self.fault is Fault.FEWER_URLS)
 
     def stage(self, at: float) -> Stage:
         """Where it stands at a time, in seconds since the epoch."""

@@ -196,7 +196,7 @@ class Simulator:
     def _named(self, name: str) -> tuple[Job, int]:
         named = parse_image_name(name)
         job = self._book.get(named[0]) if named else None
-        if named is None or job is None or named[1] >= job.samples:
+        if named is None or job is None or named[1] >= job.images:
             raise wire.refusal(web.HTTPNotFound, "No such image.")
         return job, named[1]
 

@@ -83,7 +83,7 @@ class Spoiler:
         if fault in _PASSING:
             match how:
                 case RetryAfter.SECONDS:
-                    headers["Retry-After"] = f"{wait:g}"
+                    headers["Retry-After"] = f"{wait:.12g}"
                 case RetryAfter.DATE:
                     headers["Retry-After"] = formatdate(math.ceil(at + wait), usegmt=True)
                 case RetryAfter.BODY:

@@ -192,8 +192,10 @@ def describe(
         return answer
     answer[profile.fields.state[0]] = _word(stage, profile)
     if stage is Stage.COMPLETED:
-        answer |= _result(profile, links, job.fault)
-    if stage is Stage.FAILED:
+        answer |= _result(profile, links[: job.images], job.fault)
+    if stage is Stage.FAILED and job.fault is Fault.CANCELLED:
+        answer[profile.fields.state[0]] = _cancelled(profile)
+    elif stage is Stage.FAILED:
         answer[profile.fields.error[0]] = _error(_CODES.get(job.fault, _MODEL_ERROR), profile)
     return answer
 
@@ -220,10 +222,6 @@ def _result(profile: Profile, links: Sequence[str], fault: Fault | None = None) 
     name, *others = profile.fields.urls
     if fault is Fault.OTHER_FIELD and others:
         return {others[0]: links[0]}
-    if fault is Fault.FEWER_URLS:
-        links = links[:-1]
-    if fault is Fault.NO_URLS:
-        links = ()
     if _is_list(name):
         return {name: [list(links)] if fault is Fault.NESTED_URLS else list(links)}
     if not links:
@@ -237,6 +235,12 @@ def _error(text: str, profile: Profile) -> object:
         return text
     code, _, message = text.partition(": ")
     return {"code": code, "message": message, "retryable": code != "INPUT_INVALID"}
+
+
+def _cancelled(profile: Profile) -> str:
+    """The word for a job that somebody cancelled, where the profile has one; else for one that failed."""
+    words: tuple[str, ...] = getattr(profile.states, "cancelled", ()) or profile.states.failed
+    return words[-1]
 
 
 def _word(stage: Stage, profile: Profile) -> str:
