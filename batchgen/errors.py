@@ -9,6 +9,7 @@
     │   └── CreditExhausted
     ├── StorageFailed         mend the disk or the journal             exit 5
     ├── FolderBusy            wait for the other run                   exit 7
+    │   └── ExportBusy        wait for the other export
     └── APIError              one call went wrong; the policy decides
         ├── RequestRefused    surely not accepted, and never will be
         ├── TryLater          surely not accepted, but may be later
@@ -118,6 +119,15 @@ class FolderBusy(BatchgenError):
         super().__init__(
             f"Another run is working in {folder}. Nothing was sent; "
             f"watch it with `batchgen status {folder}`, or run again when it has ended."
+        )
+
+
+class ExportBusy(FolderBusy):
+    """Another export writes to the same place."""
+
+    def __init__(self, destination: object) -> None:
+        BatchgenError.__init__(
+            self, f"Another export is writing {destination}. Nothing was changed; wait for it, or name another place."
         )
 
 

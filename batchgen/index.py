@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,10 @@ import pyarrow.parquet as pq
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import Record, State
 from batchgen.model import BatchFacts, Failure, LabelValue, MissingImage, Request, RequestKey, Status, StoredImage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SCHEMA_VERSION = 1
 _FACTS = b"batchgen.batch"
@@ -127,16 +131,61 @@ def write(
         part.unlink(missing_ok=True)
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def read(
+    path: Path, columns: Sequence[str] | None = None, *, only: npt.NDArray[np.int64] | None = None
+) -> Iterator[dict[str, Any]]:
     """The rows of an index, one dict each, streamed.
+
+    Args:
+        columns: None for all.
+        only: positions of the rows wanted, 0-based, ascending; None for all.
+
+    Raises:
+        StorageFailed: not there or not readable.
+    """
+    for batch in batches(path, columns, only=only):
+        yield from batch.to_pylist()
+
+
+def batches(
+    path: Path, columns: Sequence[str] | None = None, *, only: npt.NDArray[np.int64] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """As `read`, as record batches of at most 2,000 rows."""
+    first = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=2_000, columns=columns):
+                if only is None:
+                    yield batch
+                else:
+                    wanted = only[slice(*only.searchsorted([first, first + batch.num_rows]))] - first
+                    if wanted.size:
+                        yield batch.take(pa.array(wanted))
+                first += batch.num_rows
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StorageFailed(f"The index {path} cannot be read ({error}). Run the manifest again.") from error
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of an index and their types, without metadata.
 
     Raises:
         StorageFailed: not there or not readable.
     """
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=2_000, columns=columns):
-                yield from batch.to_pylist()
+        return pq.read_schema(path).remove_metadata()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StorageFailed(f"The index {path} cannot be read ({error}). Run the manifest again.") from error
+
+
+def rows(path: Path) -> int:
+    """How many rows an index has.
+
+    Raises:
+        StorageFailed: not there or not readable.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
     except (OSError, pa.ArrowInvalid) as error:
         raise StorageFailed(f"The index {path} cannot be read ({error}). Run the manifest again.") from error
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import duration, planning, rate, retry, shared
 from batchgen.cli.speech import complain, say
 from batchgen.errors import BatchgenError, ManifestError
@@ -161,6 +162,26 @@ def grid(out: str, picture: str, columns: int, count: int, cell: int, as_json: b
 
     showing.draw_grid(out, picture, columns=columns, at_most=count, cell=cell)
     _print({"picture": picture} if as_json else None, f"{picture} drawn from {out}", quiet=quiet)
+
+
+@cli.command()
+@click.argument("out", metavar="OUT")
+@click.argument("dest", type=click.Path())
+@click.option("--to", required=True, type=click.Choice(FORMATS), help="The format.")
+@choosing
+@formatting
+@shared
+def export(out: str, dest: str, to: str, as_json: bool, quiet: bool, verbose: int, **flags: Any) -> None:
+    """Make DEST of the batch in OUT, in a format that others read. The same command again goes on."""
+    from batchgen.cli import exporting
+
+    exported = exporting.export_to(out, dest, to, flags=flags, quiet=quiet)
+    rows = dict(exported.rows)
+    _print(
+        {"dest": dest, "format": to, "rows": rows, "there_already": exported.there_already} if as_json else None,
+        exporting.text(exported, to),
+        quiet=quiet,
+    )
 
 
 @cli.command()
