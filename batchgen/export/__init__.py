@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -66,16 +67,18 @@ def write(
     """
     with Destination(path, batch, single_file=not form.HOLDS_IMAGES) as destination:
         index = destination.snapshot(batch / INDEX_NAME)
-        selection = select(index, choice, images_only=form.HOLDS_IMAGES)
-        if not selection.counts:
-            raise UsageError(f"There is nothing to export: no {'image' if form.HOLDS_IMAGES else 'row'} was chosen.")
         origin = _origin(index, form, choice, change)
         if (rows := destination.finished(origin)) is not None:
             destination.drop()
             return Exported(path=path, rows=rows, there_already=True)
-        source = Source(folder=batch, selection=selection, change=change, tick=begun(sum(selection.counts.values())))
-        form.check(source)
-        with disk(destination.folder):
+        with closing(select(index, choice, images_only=form.HOLDS_IMAGES)) as selection, disk(destination.folder):
+            number = sum(selection.counts.values())
+            if not number:
+                raise UsageError(
+                    f"There is nothing to export: no {'image' if form.HOLDS_IMAGES else 'row'} was chosen."
+                )
+            source = Source(folder=batch, selection=selection, change=change, tick=begun(number))
+            form.check(source)
             working = destination.begin(origin)
             rows = form.write(source, working)
             working.mark(origin, rows)

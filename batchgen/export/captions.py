@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -49,14 +50,14 @@ class Caption:
 
 
 def written(value: object) -> str:
-    """A value of the index as text: nothing for null, whole numbers without a point, times in ISO 8601."""
+    """A value of the index as text: nothing for null and NaN, whole numbers without a point, times in ISO 8601."""
     match value:
         case None:
             return ""
         case bool():
             return "true" if value else "false"
-        case float() if value.is_integer():
-            return str(int(value))
+        case float():
+            return "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
         case datetime():
             return value.isoformat()
         case _:

@@ -142,11 +142,13 @@ class Destination:
 
     def _publish_file(self, made: Path) -> None:
         if self.path.exists():
-            if not filecmp.cmp(made, self.path, shallow=False):
+            same = filecmp.cmp(made, self.path, shallow=False)
+            self.drop()
+            if not same:
                 raise UsageError(f"{self.path} holds something else. Nothing was changed; name another or remove it.")
         else:
             made.rename(self.path)
-        self.drop()
+            self.drop()
 
     def _refuse_overlap(self, batch: Path) -> None:
         if self.path == batch or batch in self.path.parents or self.path in batch.parents:
@@ -226,10 +228,14 @@ class Log:
             return iter(())
         with self._path.open("rb") as file:
             lines = sum(line.endswith(b"\n") for line in file)
-            file.seek(0)
-            whole = sum(len(line) for line in islice(file, lines))
-        os.truncate(self._path, whole)
+        self.keep(lines)
         return self._entries(lines)
+
+    def keep(self, entries: int) -> None:
+        """Forget all but the first few."""
+        if self._path.is_file():
+            with self._path.open("rb+") as file:
+                file.truncate(sum(len(line) for line in islice(file, entries)))
 
     def _entries(self, lines: int) -> Iterator[dict[str, Any]]:
         with self._path.open("rb") as file:

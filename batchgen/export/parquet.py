@@ -53,8 +53,11 @@ class Parquet:
         columns = folders.with_text(source.schema, caption)
         schema = pa.schema([pa.field(IMAGE, _IMAGE_TYPE), *columns], metadata={"huggingface": _FEATURES})
         fill = partial(self._fill, schema=schema, caption=caption)
-        for split in source.counts:
-            names = write_shards(source, working, split, name=partial(_unfinished, split), fill=fill)
+        shards = {
+            split: write_shards(source, working, split, name=partial(_unfinished, split), fill=fill)
+            for split in source.counts
+        }
+        for split, names in shards.items():
             for number, name in enumerate(names):
                 final = f"data/{split}-{number:05d}-of-{len(names):05d}.parquet"
                 working.path(name).rename(working.path(final))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import product
@@ -87,13 +88,13 @@ class Preference:
         used = np.unique(np.concatenate(pairs))
         source.tick(source.counts[split] - len(used))
         some = replace(source, selection=source.selection.only(split, used))
-        placed = Spool(folders.put_pictures(some, working, split, folders.Placing(None).name), used)
-        for chosen, rejected in zip(*pairs, strict=True):
-            rows = {"chosen": placed.row(chosen), "rejected": placed.row(rejected)}
-            line = {name: rows["chosen"][name] for name in self.group_by}
-            for side, row in rows.items():
-                line |= {f"{side}_{name}": row[name] for name in ("file_name", by, "sha256")}
-            yield line
+        with closing(Spool(folders.put_pictures(some, working, split, folders.Placing(None).name), used)) as placed:
+            for pair in zip(*pairs, strict=True):
+                rows = [placed.row(position) for position in pair]
+                line = {name: rows[0][name] for name in self.group_by}
+                for side, row in zip(_SIDES, rows, strict=True):
+                    line |= {f"{side}_{name}": row[name] for name in ("file_name", by, "sha256")}
+                yield line
 
     def _schema(self, source: Source, by: str) -> pa.Schema:
         fields = [pa.field(f"{side}_file_name", pa.string()) for side in _SIDES]

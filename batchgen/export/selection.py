@@ -82,6 +82,11 @@ class Selection:
         """All chosen rows in the order of the index, which is the quickest way to see them."""
         return index.read(self.path, columns, only=np.sort(self._order))
 
+    def close(self) -> None:
+        """Let go of the rows on disk."""
+        if self._spool is not None:
+            self._spool.close()
+
     def only(self, split: str, positions: Positions) -> Selection:
         """Some rows of one split."""
         return Selection(self.path, positions, {split: positions})
@@ -96,7 +101,7 @@ class Spool:
     """
 
     def __init__(self, rows: Iterator[Row], positions: Positions) -> None:
-        self._file = TemporaryFile()  # noqa: SIM115  # lives as long as this
+        self._file = TemporaryFile()  # noqa: SIM115  # until `close`
         self._positions = positions
         starts = array("q")
         for row in rows:
@@ -109,6 +114,10 @@ class Spool:
         self._file.seek(self._starts[int(self._positions.searchsorted(position))])
         row: Row = pickle.load(self._file)
         return row
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
 
 
 def select(path: Path, choice: Choice, *, images_only: bool) -> Selection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from batchgen.export.destination import Working
@@ -43,7 +44,8 @@ def write_shards(source: Source, working: Working, split: str, *, name: Callable
         fill: writes one.
     """
     log = working.log(f"shards-{split}")
-    done = [entry for entry in log.read() if working.path(entry["name"]).is_file()]
+    done = list(takewhile(lambda entry: working.path(entry["name"]).is_file(), log.read()))
+    log.keep(len(done))
     names = [entry["name"] for entry in done]
     samples = Samples(source.pictures(split, skip=sum(entry["rows"] for entry in done)))
     while samples.peek() is not None:

@@ -1,0 +1,114 @@
+"""Each export, loaded by the programs that it is for: all images, captions and splits are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.export.batches import odd_batch, odd_prompt
+from tests.export.exports import exported
+from tests.export.reading import Readers, Rows
+
+#: Splits of the odd batch: one in five rows is for validation, one in ten failed.
+SPLITS = {
+    "train": [n for n in range(60) if n % 5 and n % 10 != 9],
+    "validation": [n for n in range(60) if n % 5 == 0],
+}
+
+
+def numbers(rows: Rows, image: str = "image") -> list[int]:
+    return [row[image]["pixel"][0] + 256 * row[image]["pixel"][1] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"class_by": "class"}, {"link": "reference"}, {"link": "hard"}, {"metadata": "jsonl"}], ids=str
+)
+def test_imagefolder_in_datasets(batch: Path, readers: Readers, tmp_path: Path, options: dict[str, Any]) -> None:
+    dest = exported(batch, tmp_path / "out", "imagefolder", caption="{prompt} by {class}", **options)
+    for how in ({"path": dest}, {"path": "imagefolder", "data_dir": str(dest)}):
+        loaded = readers.read("datasets", **how)
+        assert {split: numbers(rows) for split, rows in loaded.items()} == SPLITS
+        for split, rows in loaded.items():
+            assert [row["prompt"] for row in rows] == [odd_prompt(n) for n in SPLITS[split]]
+            assert [row["text"] for row in rows] == [
+                f"{odd_prompt(n)} by {('fox', 'owl')[n % 2]}" for n in SPLITS[split]
+            ]
+
+
+def test_webdataset_in_webdataset(batch: Path, readers: Readers, tmp_path: Path) -> None:
+    dest = exported(batch, tmp_path / "out", "webdataset", shard_count=7)
+    loaded = readers.read("webdataset", dest)
+    assert {split: numbers(rows, "png") for split, rows in loaded.items()} == SPLITS
+    for split, rows in loaded.items():
+        assert [row["txt"] for row in rows] == [row["json"]["prompt"] for row in rows]
+        assert [row["txt"] for row in rows] == [odd_prompt(n) for n in SPLITS[split]]
+
+
+def test_webdataset_in_datasets(batch: Path, readers: Readers, tmp_path: Path) -> None:
+    dest = exported(batch, tmp_path / "out", "webdataset", shard_count=7)
+    loaded = readers.read("datasets", dest)
+    assert {split: numbers(rows, "png") for split, rows in loaded.items()} == SPLITS
+    for split, rows in loaded.items():
+        assert [row["txt"] for row in rows] == [odd_prompt(n) for n in SPLITS[split]]
+        assert [row["json"]["note"] for row in rows] == [f"=late {n}" if n > 20 else "" for n in SPLITS[split]]
+
+
+def test_parquet_in_datasets(batch: Path, readers: Readers, tmp_path: Path) -> None:
+    dest = exported(batch, tmp_path / "out", "parquet", shard_size=1_000, caption="{class}")
+    assert len(list((dest / "data").iterdir())) > 4
+    loaded = readers.read("datasets", dest)
+    assert {split: numbers(rows) for split, rows in loaded.items()} == SPLITS
+    for split, rows in loaded.items():
+        assert [row["prompt"] for row in rows] == [odd_prompt(n) for n in SPLITS[split]]
+        assert [row["text"] for row in rows] == [("fox", "owl")[n % 2] for n in SPLITS[split]]
+
+
+@pytest.mark.parametrize("reader", ["duckdb", "polars", "pandas"])
+def test_parquet_and_lines_in_tables(batch: Path, readers: Readers, tmp_path: Path, reader: str) -> None:
+    tables = [exported(batch, tmp_path / f"out.{to}", to) for to in ("jsonl", "csv")]
+    tables += [exported(batch, tmp_path / "folder", "imagefolder") / "train/metadata.parquet"]
+    for path, wanted in zip(tables, (range(60), range(60), SPLITS["train"]), strict=True):
+        (rows,) = readers.read(reader, path).values()
+        assert [row["prompt"].removeprefix("'") for row in rows] == [odd_prompt(n) for n in wanted]
+        assert [row["status"] for row in rows] == ["failed" if n % 10 == 9 else "stored" for n in wanted]
+        assert [row["guidance_scale"] for row in rows] == [n % 10 for n in wanted]
+
+
+def test_lora_for_diffusers_in_datasets(batch: Path, readers: Readers, tmp_path: Path) -> None:
+    dest = exported(batch, tmp_path / "out", "lora", layout="diffusers", caption="a {class}")
+    loaded = readers.read(
+        "datasets", "imagefolder", data_files={"train": str(dest / "train" / "**")}
+    )  # as its scripts do
+    assert numbers(loaded["train"]) == SPLITS["train"]
+    assert [row["text"] for row in loaded["train"]] == [f"a {('fox', 'owl')[n % 2]}" for n in SPLITS["train"]]
+
+
+def test_preference_pairs_are_two_image_columns_in_datasets(batch: Path, readers: Readers, tmp_path: Path) -> None:
+    dest = exported(batch, tmp_path / "out", "preference", chosen_by="guidance_scale", group_by=("batch_id",))
+    loaded = readers.read("datasets", dest)
+    assert set(loaded) == {"train", "validation"}
+    for rows in loaded.values():
+        pairs = list(zip(numbers(rows, "chosen"), numbers(rows, "rejected"), strict=True))
+        assert pairs
+        assert all(chosen % 10 > rejected % 10 for chosen, rejected in pairs)
+
+
+@pytest.mark.campaign
+def test_two_thousand_odd_images_are_all_there_in_every_reader(readers: Readers, tmp_path: Path) -> None:
+    batch = odd_batch(tmp_path / "batch", 2_000)
+    wanted = {
+        "train": [n for n in range(2_000) if n % 5 and n % 10 != 9],
+        "validation": [n for n in range(2_000) if n % 5 == 0],
+    }
+    for to, image, reader in (
+        ("imagefolder", "image", "datasets"), ("parquet", "image", "datasets"),
+        ("webdataset", "png", "datasets"), ("webdataset", "png", "webdataset"),
+    ):  # fmt: skip
+        dest = tmp_path / to
+        loaded = readers.read(reader, exported(batch, dest, to))
+        assert {split: numbers(rows, image) for split, rows in loaded.items()} == wanted
+        for split, rows in loaded.items():
+            told = [(row["json"] if image == "png" else row)["prompt"] for row in rows]
+            assert told == [odd_prompt(n) for n in wanted[split]]
