@@ -28,6 +28,7 @@ _IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.str
 _FEATURES = json.dumps({"info": {"features": {IMAGE: {"_type": "Image"}}}})
 #: Of a row group, which readers load as a whole.
 _ROWS, _BYTES = 100, 100_000_000
+_ROWS_PER_PAGE = 16  # at most; else all images of a row group were one page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,4 +106,5 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         compression={f"{IMAGE}.bytes": "none", f"{IMAGE}.path": "zstd"} | dict.fromkeys(others, "zstd"),
         use_dictionary=others,
         write_statistics=others,
+        write_batch_size=_ROWS_PER_PAGE,
     )

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +26,7 @@ from batchgen.export.selection import Row
 from batchgen.export.shards import Samples, write_shards
 from batchgen.export.source import Source, stem
 
-_BLOCK = 512  # bytes; a member's header, and what its content is filled up to
+_ENDING = 2 * tarfile.BLOCKSIZE  # bytes that end a tar, filled up to a record
 _MODE = 0o644
 #: Writes a value of a column into a JSON.
 ToPlain = Callable[[Any], Any]
@@ -61,16 +60,16 @@ class WebDataset:
 
     def _fill(self, path: Path, samples: Samples, *, caption: Caption, columns: Mapping[str, ToPlain]) -> int:
         count = size = 0
-        with path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        with path.open("wb") as file:
             while (sample := samples.peek()) is not None and count < self.shard_count:
-                members = _members(*sample, caption, columns)
-                size += sum(2 * _BLOCK + len(content) for _, content in members)
-                if count and size > self.shard_size:
+                members = [part for member in _members(*sample, caption, columns) for part in _member(*member)]
+                more = sum(map(len, members))
+                if count and size + more > self.shard_size:
                     break
-                for name, content in members:
-                    _add(tar, name, content)
+                file.writelines(members)
                 samples.take()
-                count += 1
+                count, size = count + 1, size + more
+            file.write(bytes(_ENDING + -(size + _ENDING) % tarfile.RECORDSIZE))
         return count
 
 
@@ -89,11 +88,11 @@ def _members(row: Row, picture: Picture, caption: Caption, columns: Mapping[str,
     ]
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Add a member with nothing in its header that another day or user would change."""
+def _member(name: str, content: bytes) -> tuple[bytes, bytes, bytes]:
+    """A member of a tar: header, content, padding; nothing in it that another day or user would change."""
     header = tarfile.TarInfo(name)
     header.size, header.mode = len(content), _MODE
-    tar.addfile(header, BytesIO(content))
+    return header.tobuf(tarfile.GNU_FORMAT, "utf-8"), content, bytes(-len(content) % tarfile.BLOCKSIZE)
 
 
 def _surveyed(source: Source) -> tuple[Source, Mapping[str, ToPlain]]:
