@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from batchgen.cli.speech import complain
+
 if TYPE_CHECKING:
     from batchgen.export import Change, Choice, Exported
     from batchgen.export.source import Tick
@@ -87,7 +89,11 @@ def export_to(out: str, dest: str, to: str, *, flags: dict[str, Any], quiet: boo
     form = exporting.find_format(to, flags | {"group_by": flags["group_by"] or None})
     with ExitStack() as bars:
         begun = None if quiet or not sys.stderr.isatty() else lambda total: _bar(total, bars)
-        return exporting.export(out, dest, form, choice=choice, change=change, begun=begun)
+        try:
+            return exporting.export(out, dest, form, choice=choice, change=change, begun=begun)
+        except KeyboardInterrupt:
+            complain("interrupted; the same command goes on")
+            raise
 
 
 def text(exported: Exported, to: str) -> str:
@@ -129,9 +135,9 @@ def _change(flags: dict[str, Any]) -> Change:
 
 
 def _bar(total: int, bars: ExitStack) -> Tick:
-    from tqdm import tqdm
+    from batchgen.cli.progress import bar_on
 
-    bar: tqdm[Any] = bars.enter_context(tqdm(total=total, unit="image", file=sys.stderr, dynamic_ncols=True))
+    bar = bars.enter_context(bar_on(sys.stderr, total=total))
 
     def tick(steps: int) -> None:
         bar.update(steps)

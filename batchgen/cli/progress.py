@@ -43,19 +43,7 @@ class ProgressView(Observer):
         if progress.simulated:
             self._say("simulated: pictures are drawn on this machine, nothing is generated or paid")
         if self._stream.isatty() and not self._quiet:
-            # Some terminals do not know their size; the bar would hide from them.
-            sized = min(os.get_terminal_size(self._stream.fileno())) > 0
-            self._bar = tqdm(
-                total=progress.wanted,
-                initial=progress.stored,
-                unit="image",
-                file=self._stream,
-                dynamic_ncols=sized,
-                ncols=None if sized else _COLUMNS,
-                nrows=None if sized else _ROWS,
-                smoothing=0.1,
-                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
-            )
+            self._bar = bar_on(self._stream, total=progress.wanted, initial=progress.stored)
         else:
             left = progress.wanted - progress.stored
             self._say(f"{left} of {progress.wanted} images to go, {progress.concurrency} jobs at a time")
@@ -129,6 +117,23 @@ class ProgressView(Observer):
         print(text, file=self._stream, flush=True)
         if self._bar is not None:
             self._bar.refresh()
+
+
+def bar_on(terminal: TextIO, *, total: int, initial: int = 0) -> tqdm[NoReturn]:
+    """A bar that counts images."""
+    # Some terminals do not know their size; the bar would hide from them.
+    sized = min(os.get_terminal_size(terminal.fileno())) > 0
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit="image",
+        file=terminal,
+        dynamic_ncols=sized,
+        ncols=None if sized else _COLUMNS,
+        nrows=None if sized else _ROWS,
+        smoothing=0.1,
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
+    )
 
 
 def _short(text: str, width: int = 40) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -13,6 +17,7 @@ import pytest
 from batchgen.cli import cli
 from batchgen.cli.exporting import FORMATS as NAMED
 from batchgen.export import FORMATS
+from tests.export.batches import make_batch
 
 #: Flags that every format takes, or that are about rows and pictures.
 COMMON = {"out", "dest", "to", "where", "split", "shuffle", "seed", "limit", "convert", "quality", "resize"}
@@ -70,3 +75,29 @@ def test_what_cannot_be_is_a_sentence_and_leaves_nothing(
 def test_a_folder_without_an_index_is_a_sentence(tmp_path: Path) -> None:
     done = run(tmp_path, tmp_path / "out", "--to", "csv")
     assert (done.returncode, "holds no index yet" in done.stderr) == (2, True)
+
+
+def test_on_a_terminal_a_bar_shows_the_progress(batch: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "batchgen", "export", str(batch), str(tmp_path / "out"), "--to", "webdataset"]
+    with subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL) as export:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end of a terminal is closed
+            while chunk := os.read(ours, 4096):
+                seen += chunk
+    os.close(ours)
+    assert export.returncode == 0
+    assert b"54/54 [" in seen
+
+
+def test_an_interrupted_export_says_how_to_go_on(tmp_path: Path) -> None:
+    batch = make_batch(tmp_path / "batch", 200)
+    command = [sys.executable, "-m", "batchgen", "export", str(batch), str(tmp_path / "out"), "--to", "imagefolder"]
+    with subprocess.Popen([*command, "--resize", "300x300"], stderr=subprocess.PIPE, text=True) as export:
+        while not (tmp_path / ".out.part/train").exists():
+            assert export.poll() is None
+        export.send_signal(signal.SIGINT)
+        _, said = export.communicate()
+    assert (export.returncode, said.strip()) == (130, "interrupted; the same command goes on")
+    assert not (tmp_path / "out").exists()
