@@ -88,6 +88,12 @@ def schema(label_types: Mapping[str, str]) -> pa.Schema:
     return pa.schema(fields)
 
 
+def describe() -> str:
+    """The columns that every index has, as a table of Markdown."""
+    rows = "\n".join(f"| `{name}` | {kind} | {text} |" for name, (kind, text) in COLUMNS.items())
+    return f"Schema version {SCHEMA_VERSION}.\n\n| column | type | what it holds |\n|---|---|---|\n{rows}"
+
+
 def write(
     path: Path,
     requests: Iterable[Request],
