@@ -11,7 +11,9 @@ import filecmp
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +27,7 @@ from batchgen.errors import ExportBusy, StorageFailed, UsageError
 #: Says what an export was made from; hidden, so that no loader takes it for data.
 MARKER = ".batchgen-export.json"
 _MAKING = ".making"  # folder of all that is needed only while an export grows
+_AT_A_TIME = 32  # files that are flushed to the disk
 _PATIENCE = 0.2  # seconds that a lock is waited for
 
 
@@ -125,8 +128,7 @@ class Destination:
             UsageError: another file is there.
         """
         with disk(self.path):
-            if hasattr(os, "sync"):
-                os.sync()
+            _flush(self.folder)
             if made is None:
                 self._publish_folder()
             else:
@@ -211,8 +213,7 @@ class Working:
         """A path to write a large file to; at the end of `with` it gets its name, and is safe on disk."""
         path, part = self.path(name), self._part.with_name("growing")
         yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
+        _flush_file(part)
         part.replace(path)
 
 
@@ -269,6 +270,20 @@ def disk(path: Path) -> Iterator[None]:
             f"The export cannot be written: {error.strerror or error} ({error.filename or path}). "
             "Nothing half-made is at its destination; mend that and run the same command again to go on."
         ) from error
+
+
+def _flush(folder: Path) -> None:
+    """Make all that is in a folder survive a power cut: many files at a time, which is as quick as the disk."""
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for place, _, names in os.walk(folder):
+            paths = [Path(place, name) for name in names]
+            deque(pool.map(_flush_file, [path for path in paths if not path.is_symlink()]), maxlen=0)
+            _flush_folder(Path(place))
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

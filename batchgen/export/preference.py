@@ -93,15 +93,19 @@ class Preference:
                 rows = [placed.row(position) for position in pair]
                 line = {name: rows[0][name] for name in self.group_by}
                 for side, row in zip(_SIDES, rows, strict=True):
-                    line |= {f"{side}_{name}": row[name] for name in ("file_name", by, "sha256")}
+                    line |= {f"{side}_{name}": row[name] for name in self._own(by)}
                 yield line
 
     def _schema(self, source: Source, by: str) -> pa.Schema:
-        fields = [pa.field(f"{side}_file_name", pa.string()) for side in _SIDES]
-        fields += [source.schema.field(name) for name in self.group_by]
-        fields += [source.schema.field(by).with_name(f"{side}_{by}") for side in _SIDES]
-        fields += [pa.field(f"{side}_sha256", pa.string()) for side in _SIDES]
+        fields = [source.schema.field(name) for name in self.group_by]
+        for side in _SIDES:
+            fields += [source.schema.field(name).with_name(f"{side}_{name}") for name in self._own(by)]
         return pa.schema(fields)
+
+    def _own(self, by: str) -> list[str]:
+        """The columns that each image of a pair has for itself."""
+        prompt = [] if "prompt" in self.group_by else ["prompt"]
+        return ["file_name", *prompt, by, "sha256"]
 
 
 class _Judge:

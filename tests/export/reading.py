@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,12 +19,17 @@ Rows = list[dict[str, Any]]
 
 
 class Readers:
-    """Reads in the other process."""
+    """Reads in the other process.
 
-    def __init__(self) -> None:
+    Args:
+        home: where the readers keep what they keep.
+    """
+
+    def __init__(self, home: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.export.reading"],
             cwd=Path(__file__).parents[2],
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

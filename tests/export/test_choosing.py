@@ -301,3 +301,10 @@ def test_pairs_never_cross_splits(tmp_path: Path) -> None:
     dest = exported(make_batch(tmp_path / "batch", 8, rows), tmp_path / "out", "preference", chosen_by="guidance_scale")
     marker = json.loads((dest / ".batchgen-export.json").read_text())
     assert marker["rows"] == {"train": 3, "test": 3}
+
+
+def test_pairs_whose_prompts_may_differ_name_both(batch: Path, tmp_path: Path) -> None:
+    dest = exported(batch, tmp_path / "out", "preference", chosen_by="guidance_scale", group_by=("class",))
+    (first, *_) = index.read(dest / "train/metadata.parquet")
+    assert first["chosen_prompt"] != first["rejected_prompt"]
+    assert first["class"] in ("fox", "owl")

@@ -212,3 +212,9 @@ def test_a_missing_or_damaged_image_ends_the_export_with_its_name(tmp_path: Path
     assert not (tmp_path / "out").exists()
     image.write_bytes(content)
     assert len(contents(exported(batch, tmp_path / "out", "imagefolder", link=link))) == 5 + 3
+
+
+def test_a_place_that_cannot_be_is_a_sentence(batch: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFailed, match="cannot be written"):
+        exported(batch, tmp_path / "file/out", "imagefolder")
