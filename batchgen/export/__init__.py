@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from batchgen.errors import UsageError
-from batchgen.export.destination import Destination, Origin, disk
+from batchgen.export.destination import Destination, Origin
 from batchgen.export.format import Format
 from batchgen.export.imagefolder import ImageFolder
 from batchgen.export.lines import Csv, JsonLines
@@ -26,6 +26,7 @@ from batchgen.export.preference import Preference
 from batchgen.export.selection import Choice, select
 from batchgen.export.source import Source, Tick
 from batchgen.export.webdataset import WebDataset
+from batchgen.export.working import disk
 from batchgen.model import INDEX_NAME
 
 #: By the name that the user knows each by.
@@ -81,8 +82,7 @@ def write(
             form.check(source)
             working = destination.begin(origin)
             rows = form.write(source, working)
-            working.mark(origin, rows)
-        destination.publish(None if form.HOLDS_IMAGES else form.NAME)
+        destination.publish(working, origin, rows, made=None if form.HOLDS_IMAGES else form.NAME)
     return Exported(path=path, rows=rows, there_already=False)
 
 

@@ -15,10 +15,10 @@ import yaml
 
 from batchgen.errors import UsageError
 from batchgen.export.captions import Caption, written
-from batchgen.export.destination import Working
 from batchgen.export.pictures import Picture
 from batchgen.export.selection import Row
 from batchgen.export.source import Source, ahead, stem
+from batchgen.export.working import Working
 from batchgen.manifest import safe_name
 
 #: Column of the caption, as trainers call it.

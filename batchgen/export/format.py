@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from batchgen.export.destination import Working
 from batchgen.export.source import Source
+from batchgen.export.working import Working
 
 
 class Format(Protocol):

@@ -13,9 +13,9 @@ from typing import ClassVar
 from batchgen.errors import UsageError
 from batchgen.export import folders
 from batchgen.export.captions import Caption
-from batchgen.export.destination import Working
 from batchgen.export.selection import Row
 from batchgen.export.source import Source
+from batchgen.export.working import Working
 
 
 class Link(StrEnum):

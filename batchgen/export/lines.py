@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from batchgen.export import folders
 from batchgen.export.captions import written
-from batchgen.export.destination import Working
 from batchgen.export.source import Source
+from batchgen.export.working import Working
 
 #: Text that begins so is run as a formula by spreadsheets.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

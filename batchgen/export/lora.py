@@ -11,9 +11,9 @@ from typing import ClassVar
 from batchgen.errors import UsageError
 from batchgen.export import folders
 from batchgen.export.captions import Caption
-from batchgen.export.destination import Working
 from batchgen.export.selection import Row
 from batchgen.export.source import Source, stem
+from batchgen.export.working import Working
 from batchgen.manifest import safe_name
 
 #: Formats that every trainer takes; the rest becomes png, which loses nothing.

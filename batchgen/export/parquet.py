@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from batchgen.errors import UsageError
 from batchgen.export import folders
 from batchgen.export.captions import Caption
-from batchgen.export.destination import Working
 from batchgen.export.pictures import Picture
 from batchgen.export.selection import Row
 from batchgen.export.shards import Samples, write_shards
 from batchgen.export.source import Source, stem
+from batchgen.export.working import Working
 
 #: Column of the picture.
 IMAGE = "image"

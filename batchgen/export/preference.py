@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from batchgen.errors import UsageError
 from batchgen.export import folders
-from batchgen.export.destination import Working
 from batchgen.export.selection import Positions, Row, Spool
 from batchgen.export.source import Source
+from batchgen.export.working import Working
 
 _YES = frozenset({"1", "true", "yes", "y", "x", "pick", "picked", "chosen", "preferred", "best", "win", "winner"})
 _NO = frozenset({"", "0", "false", "no", "n", "reject", "rejected", "loser", "lose", "worst"})

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
-from batchgen.export.destination import Working
 from batchgen.export.pictures import Picture
 from batchgen.export.selection import Row
 from batchgen.export.source import Source
+from batchgen.export.working import Working
 
 Sample = tuple[Row, Picture]
 #: Fills one file with as many samples as fit and gives their number, at least 1; takes none that it does not write.

@@ -20,11 +20,11 @@ import pyarrow as pa
 
 from batchgen.export import folders
 from batchgen.export.captions import Caption, written
-from batchgen.export.destination import Working
 from batchgen.export.pictures import Picture
 from batchgen.export.selection import Row
 from batchgen.export.shards import Samples, write_shards
 from batchgen.export.source import Source, stem
+from batchgen.export.working import Working
 
 _ENDING = 2 * tarfile.BLOCKSIZE  # bytes that end a tar, filled up to a record
 _MODE = 0o644

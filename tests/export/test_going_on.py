@@ -21,6 +21,7 @@ from batchgen.errors import ExportBusy, StorageFailed, UsageError
 from batchgen.export import Change, Choice
 from batchgen.export.destination import Destination
 from batchgen.export.pictures import Size
+from batchgen.export.working import Log
 from tests.export.batches import make_batch
 from tests.export.exports import contents, exported
 
@@ -218,3 +219,28 @@ def test_a_place_that_cannot_be_is_a_sentence(batch: Path, tmp_path: Path) -> No
     (tmp_path / "file").touch()
     with pytest.raises(StorageFailed, match="cannot be written"):
         exported(batch, tmp_path / "file/out", "imagefolder")
+
+
+@pytest.mark.parametrize("torn", [b'{"na', b"\0\0\0\n", b"\0\0\0", b'[1]\n{"n": 9}\n', b""])
+def test_of_a_log_only_what_is_whole_counts_and_the_rest_is_removed(tmp_path: Path, torn: bytes) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    assert list(log.read()) == []
+    for n in range(3):
+        log.append(n=n)
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(torn)
+    assert list(log.read()) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    log.append(n=3)
+    log.keep(4)
+    assert list(log.read()) == [{"n": n} for n in range(4)]
+
+
+def test_an_image_that_a_power_cut_emptied_is_made_again(batch: Path, tmp_path: Path) -> None:
+    for interrupted in (30, 10):
+        with pytest.raises(Interrupted):
+            export(batch, tmp_path / "out", find_format("imagefolder", {}), begun=interrupting(interrupted))
+        victim = next((tmp_path / ".out.part/train").glob("*.png"))
+        victim.write_bytes(b"")
+    assert contents(exported(batch, tmp_path / "out", "imagefolder")) == contents(
+        exported(batch, tmp_path / "wanted", "imagefolder")
+    )
