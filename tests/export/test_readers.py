@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,17 @@ from tests.export.batches import odd_batch, odd_prompt
 from tests.export.exports import exported
 from tests.export.reading import Readers, Rows
 
+MANIFEST = """\
+batch_id: zoo
+profile: simulator
+file_prefix: "test-{animal}"
+params: {width: 24, height: 16, samples: 2}
+variables: {animal: [fox, owl]}
+labels: {animal: "{animal}"}
+axes: {grid: {guidance_scale: [4, 7.5]}}
+split: {train: 0.5, validation: 0.5}
+prompts: ["An {animal} at dawn"]
+"""
 #: Splits of the odd batch: one in five rows is for validation, one in ten failed.
 SPLITS = {
     "train": [n for n in range(60) if n % 5 and n % 10 != 9],
@@ -112,3 +125,20 @@ def test_two_thousand_odd_images_are_all_there_in_every_reader(readers: Readers,
         for split, rows in loaded.items():
             told = [(row["json"] if image == "png" else row)["prompt"] for row in rows]
             assert told == [odd_prompt(n) for n in wanted[split]]
+
+
+def test_what_a_run_made_is_exported_and_loaded(readers: Readers, tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(MANIFEST)
+    command = [sys.executable, "-m", "batchgen", "run", "m.yaml", "-q"]
+    subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+    batch = tmp_path / "outputs/zoo"
+    wanted = sorted(f"{animal}, {scale}" for animal in ("fox", "owl") for scale in (4, 7.5) for _ in range(2))
+    for to, image, text in (
+        ("imagefolder", "image", "text"),
+        ("parquet", "image", "text"),
+        ("webdataset", "webp", "txt"),
+    ):
+        loaded = readers.read("datasets", exported(batch, tmp_path / to, to, caption="{animal}, {axis_guidance_scale}"))
+        rows = [row for split in loaded.values() for row in split]
+        assert sorted(row[text] for row in rows) == wanted
+        assert all(row[image]["size"] == [24, 16] for row in rows)
