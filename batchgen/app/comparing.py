@@ -19,7 +19,7 @@ from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import must_be_of, planned
-from batchgen.app.preview import batch_folder, read
+from batchgen.app.preview import read_for
 from batchgen.app.settings import Settings
 from batchgen.errors import UsageError
 from batchgen.explanation import Explained, Standing, standing, why, why_new
@@ -73,8 +73,7 @@ def explain(
         StorageFailed: the batch folder cannot be read.
     """
     settings = settings or Settings()
-    read_in = read(manifest, settings)
-    folder = batch_folder(read_in, out)
+    read_in, folder = read_for(manifest, out, settings)
     with _Batch(folder) as batch:
         must_be_of(batch.plan, read_in.profile.endpoint, folder)
         count = _Explaining(batch, price=read_in.price_per_image, show=show)
@@ -183,8 +182,7 @@ def against(manifest: Path | str, batch: Path | str, *, settings: Settings | Non
         StorageFailed: the batch cannot be read.
     """
     settings = settings or Settings()
-    read_in = read(manifest, settings)
-    folder = BatchFolder(Path(batch))
+    read_in, folder = read_for(manifest, batch, settings)
     old = _frozen(folder)
     price = read_in.price_per_image
     nothing = Amount(cost=None if price is None else 0.0)
@@ -245,8 +243,7 @@ def drift(manifest: Path | str, *, out: Path | str | None = None, settings: Sett
         StorageFailed: the frozen plan cannot be read.
     """
     settings = settings or Settings()
-    read_in = read(manifest, settings)
-    folder = batch_folder(read_in, out)
+    read_in, folder = read_for(manifest, out, settings)
     old = _frozen(folder)
     requests = new = same = renamed = 0
     with SpillingFirsts() as known:

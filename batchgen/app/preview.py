@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchgen.adapters import expansion_file
@@ -10,7 +11,7 @@ from batchgen.adapters.profiles import find_profile
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings, fingerprint
-from batchgen.errors import UsageError
+from batchgen.errors import StorageFailed, UsageError
 from batchgen.manifest import Manifest, read_manifest
 from batchgen.planning import Plan
 from batchgen.profile import Role
@@ -30,14 +31,44 @@ class Preview:
     table: Path | None = None  #: the file that all requests were written to, if one was asked for
 
 
-def read(manifest: Path | str, settings: Settings) -> Manifest:
+def read(manifest: Path | str, settings: Settings, *, words: Mapping[str, str] | None = None) -> Manifest:
     """The manifest, with what the settings say over it.
+
+    Args:
+        words: what its texts name, as an earlier run resolved it.
 
     Raises:
         UsageError: the file cannot be read.
         ManifestError: every problem of the document; those of table rows come with iteration.
     """
-    return read_manifest(Path(manifest), find_profile=find_profile, overrides=settings.overrides)
+    overrides = replace(settings.overrides, words=words or {})
+    return read_manifest(Path(manifest), find_profile=find_profile, overrides=overrides)
+
+
+def read_for(manifest: Path | str, out: Path | str | None, settings: Settings) -> tuple[Manifest, BatchFolder]:
+    """The manifest, and the folder of its batch.
+
+    In a batch that was begun, `{date}`, `{env.NAME}` and the like say what they said then, whatever day it is now.
+
+    Raises: as `read`.
+    """
+    read_in = read(manifest, settings)
+    folder = batch_folder(read_in, out)
+    recorded = _recorded_words(folder)
+    if any(recorded.get(name, word) != word for name, word in read_in.words.items()):
+        read_in = read(manifest, settings, words=recorded)
+    return read_in, folder
+
+
+def _recorded_words(folder: BatchFolder) -> Mapping[str, str]:
+    if not folder.plan.is_file():
+        return {}
+    from batchgen.adapters.plan_file import PlanFile  # brings pyarrow
+
+    try:
+        return PlanFile(folder.plan).head.words
+    except StorageFailed:  # a damaged plan: whoever needs it says so
+        return {}
 
 
 def batch_folder(manifest: Manifest, out: Path | str | None) -> BatchFolder:
@@ -60,15 +91,14 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
         StorageFailed: the table cannot be written.
     """
     settings = settings or Settings()
-    read_in = read(manifest, settings)
     table = table_of(out)
+    read_in, folder = read_for(manifest, None if table is not None else out, settings)
     if table is not None:
         _must_be_free(table, read_in)
     planned = Plan(read_in, limit=settings.limit, firsts=SpillingFirsts)
     summary = summarise(planned.entries(), price=read_in.price_per_image, prompts=SpillingFirsts())
     if table is not None:
         _write(planned, table, summary, settings)
-    folder = batch_folder(read_in, None if table is not None else out)
     return Preview(manifest=read_in, summary=summary, out=folder.root, table=table)
 
 

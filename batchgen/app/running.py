@@ -29,7 +29,7 @@ from batchgen.adapters.run_log import RunLog
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
-from batchgen.app.preview import batch_folder, read
+from batchgen.app.preview import read_for
 from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.errors import BatchgenError, KeyMissing, StorageFailed, UsageError
@@ -125,8 +125,8 @@ async def run_async(
         FolderBusy: another run holds the folder; nothing was sent.
     """
     settings, switch = settings or Settings(), switch or StopSwitch()
-    read_in = await asyncio.to_thread(read, manifest, settings)
-    folder, run_id = batch_folder(read_in, out), _new_run_id()
+    read_in, folder = await asyncio.to_thread(read_for, manifest, out, settings)
+    run_id = _new_run_id()
     with _held(folder):
         _must_have_its_journal(folder)
         async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Settings:
     params: Mapping[str, ParamValue] = field(default_factory=dict)  #: for every request; text is parsed
     batch_id: str | None = None
     file_prefix: str | None = None
+    moment: datetime | None = None  #: what {date} and {datetime} say in a batch that is begun; None: now
     files_from: tuple[Path, ...] = ()  #: folders from which a manifest may read, besides its own
     base_url: str | None = None  #: of the API, for proxies and simulators
     concurrency: int | None = None  #: jobs in flight
@@ -48,6 +50,7 @@ class Settings:
             params=self.params,
             batch_id=self.batch_id,
             file_prefix=self.file_prefix,
+            moment=self.moment,
             folders=self.files_from,
         )
 
