@@ -40,7 +40,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "status": (pa.string(), "stored, failed, in_doubt or pending"),
     "request_key": (pa.string(), "hash of all that changes the image; the samples of a request share it"),
     "row_index": (pa.int64(), "0-based row of the manifest"),
-    "sample_index": (pa.int32(), "0-based sample of the request"),
+    "sample_index": (pa.int32(), "0-based sample of the row"),
     "batch_id": (pa.string(), "tag of the batch"),
     "file_prefix": (pa.string(), "tag of the request"),
     "run_id": (pa.string(), "the run that recorded the last step"),
@@ -58,7 +58,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "guidance_scale": (pa.float64(), "as sent"),
     "requested_width": (pa.int64(), "pixels, as sent"),
     "requested_height": (pa.int64(), "pixels, as sent"),
-    "seed": (pa.int64(), "as sent; null where the API takes none"),
+    "seed": (pa.int64(), "as sent; null where the API takes none, or drew one itself (-1)"),
     "params_json": (pa.string(), "every parameter as sent, a JSON object"),
     "job_id": (pa.string(), "the API's handle of the job"),
     "source_url": (pa.string(), "where the image was downloaded from"),
@@ -247,7 +247,7 @@ def _lines(request: Request, record: Record | None, facts: BatchFacts) -> Iterat
     images = {image.sample: image for image in record.images}
     missing = {lost.sample: lost for lost in record.missing}
     for sample in range(request.samples):
-        line = {**common, "sample_index": sample}
+        line = {**common, "sample_index": request.sample + sample}
         if sample in images:
             line |= _of_image(images[sample], facts)
         elif sample in missing:
@@ -282,7 +282,7 @@ def _of_request(request: Request, record: Record, facts: BatchFacts) -> dict[str
         "guidance_scale": params.get("guidance_scale"),
         "requested_width": params.get("width"),
         "requested_height": params.get("height"),
-        "seed": params.get("seed"),
+        "seed": seed if (seed := params.get("seed", -1)) != -1 else None,
         "params_json": json.dumps(dict(params), sort_keys=True, ensure_ascii=False),
         "job_id": record.job_id,
         "response_json": record.response,

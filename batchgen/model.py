@@ -14,10 +14,21 @@ RunId = NewType("RunId", str)
 
 #: The index's file name, fixed by what dataset loaders look for.
 INDEX_NAME = "metadata.parquet"
-#: A value of a request parameter, as the API takes it in JSON.
-ParamValue = str | int | float | bool
+#: A value of a request parameter, as the API takes it in JSON; a list is a tuple.
+ParamValue = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
 #: A value of a label, as it travels into the index.
 LabelValue = str | int | float | bool | None
+
+
+def params_of_json(text: str) -> dict[str, ParamValue]:
+    """Canonical parameters as they were before they became a JSON object."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
+
+
+def number_of(params: Mapping[str, ParamValue], name: str, otherwise: float) -> float:
+    """The number that a parameter holds, or *otherwise* if it holds none."""
+    value = params.get(name)
+    return value if isinstance(value, int | float) else otherwise
 
 
 class InDoubt(StrEnum):
@@ -72,6 +83,7 @@ class Row:
     labels: Mapping[str, LabelValue] = field(default_factory=dict)
     repeats: range = range(1)  #: which submissions of it are wanted; 0 is the first
     split: str | None = None  #: the part of the dataset that it says itself; None: by the manifest's shares
+    sample: int = 0  #: which of its images, where a row of several samples has become as many rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +95,7 @@ class Request:
     row_index: int  #: 0-based position of its row in that manifest
     repeat: int  #: 0 for the first of the manifest's `repeat`
     first_sample: int  #: samples wanted by all requests before this one; places its files in folders
+    sample: int = 0  #: number of its first image among those of its row; above 0 only where a row fans out
     batch_id: str
     file_prefix: str
     file_stem: str  #: unique in the batch; the sample number and the extension follow it
@@ -95,7 +108,7 @@ class Request:
     @property
     def samples(self) -> int:
         """Images wanted, at least 1."""
-        return int(self.params.get("samples", 1))
+        return int(number_of(self.params, "samples", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

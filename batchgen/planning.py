@@ -12,8 +12,8 @@ from math import isfinite
 
 from batchgen.firsts import Firsts, FirstsInMemory
 from batchgen.manifest import Manifest
-from batchgen.model import ParamValue, Request, RequestKey, Row
-from batchgen.profile import Profile
+from batchgen.model import ParamValue, Request, RequestKey, Row, number_of
+from batchgen.profile import Profile, Role
 
 #: 5 bits a character, and neither a nor e, so that a key in a file name cannot spell one of the words
 #: (`train`, `test`, `val`, …) by which dataset loaders guess splits.
@@ -21,6 +21,7 @@ _ALPHABET = "0123456789bcdfghjklmnpqrstuvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time, for speed
 _SHIFTS = range(120, -1, -10)  # 130 bits, 26 characters
 _KEY_BYTES = 17
+_SEEDS = 2**63  # what 64 bits hold; behind the last one comes 0
 _NAMED = 10  # characters of the key in a file name: 50 bits
 #: Files in one folder of images; with the numbered folders beside them fewer than 5,000 entries up to
 #: 2 million images (loaders and hubs begin to refuse at 10,000).
@@ -37,12 +38,15 @@ class Duplicate:
     prompt: str
 
 
-def request_key(profile: Profile, prompt: str, params: Mapping[str, ParamValue], repeat: int) -> RequestKey:
+def request_key(
+    profile: Profile, prompt: str, params: Mapping[str, ParamValue], repeat: int, sample: int = 0
+) -> RequestKey:
     """Hash of everything that changes the images, and of nothing else.
 
     Args:
         params: canonical values; only those with the role `image` count, in any order.
         repeat: 0 for the first submission of a row.
+        sample: 0 for the first submission of a row that fans out; counts only where no seed tells them apart.
 
     Returns:
         26 characters, lower case, unique for all practical purposes (130 bits of SHA-256).
@@ -51,7 +55,8 @@ def request_key(profile: Profile, prompt: str, params: Mapping[str, ParamValue],
     names = _written(profile.image_parameters)
     image = ",".join([written + _json(params[name]) for name, written in names if name in params])
     endpoint = _json(profile.endpoint)
-    meaning = f'{{"endpoint":{endpoint},"params":{{{image}}},"prompt":{_json(prompt)},"repeat":{repeat}}}'
+    which = f',"sample":{sample}' if sample and not _is_seeded(params) else ""
+    meaning = f'{{"endpoint":{endpoint},"params":{{{image}}},"prompt":{_json(prompt)},"repeat":{repeat}{which}}}'
     number = int.from_bytes(hashlib.sha256(meaning.encode()).digest()[:_KEY_BYTES], "big")
     return RequestKey("".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS]))
 
@@ -63,12 +68,38 @@ def _written(names: tuple[str, ...]) -> Sequence[tuple[str, str]]:
 
 
 def _json(value: ParamValue) -> str:
-    """As `json.dumps` writes it."""
+    """As `json.dumps` writes it, without spaces."""
     if type(value) is str:
         return encode_basestring_ascii(value)
     if type(value) is int or (type(value) is float and isfinite(value)):
         return repr(value)
+    if type(value) is tuple:
+        return f"[{','.join(map(_json, value))}]"
     return json.dumps(value)
+
+
+def fan_out(profile: Profile, rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows; where a job makes one image, each as many rows of one sample as it has samples.
+
+    A seed is counted up from one to the next: equal seeds would be equal images.
+    """
+    names = profile.named(Role.FAN_OUT)
+    if not names:
+        yield from rows
+        return
+    for row in rows:
+        if names[0] not in row.params:  # of a frozen plan: it is one of them already
+            yield row
+            continue
+        sent = {name: value for name, value in row.params.items() if name not in names}
+        first_seed = int(number_of(sent, "seed", -1))
+        for sample in range(int(number_of(row.params, names[0], 1))):
+            seed = {"seed": (first_seed + sample) % _SEEDS} if _is_seeded(sent) else {}
+            yield replace(row, params=sent | seed, sample=sample)
+
+
+def _is_seeded(params: Mapping[str, ParamValue]) -> bool:
+    return number_of(params, "seed", -1) >= 0
 
 
 def image_folder(last_sample: int) -> str:
@@ -139,12 +170,13 @@ class Plan:
         Once the limit is reached, rows are read on for their problems only.
         """
         position = requests = 0
+        profile = self.manifest.profile
         with self._firsts() as firsts:
-            for row in self.manifest.rows():
+            for row in fan_out(profile, self.manifest.rows()):
                 for repeat in row.repeats:
                     if requests == self._limit:
                         break
-                    key = request_key(self.manifest.profile, row.prompt, row.params, repeat)
+                    key = request_key(profile, row.prompt, row.params, repeat, row.sample)
                     name, first_row = _named(key, row.index, firsts)
                     if first_row is not None:
                         yield Duplicate(row_index=row.index, first_row=first_row, key=key, prompt=row.prompt)
@@ -159,13 +191,14 @@ class Plan:
                     position += request.samples
 
     def _request(self, row: Row, repeat: int, key: RequestKey, name: str, position: int) -> Request:
-        samples = int(row.params.get("samples", 1))
+        samples = int(number_of(row.params, "samples", 1))
         return Request(
             key=key,
             manifest_sha256=self.manifest.sha256,
             row_index=row.index,
             repeat=repeat,
             first_sample=position,
+            sample=row.sample,
             batch_id=self.manifest.batch_id,
             file_prefix=row.file_prefix,
             file_stem=f"{image_folder(position + samples - 1)}/{row.file_prefix}-{name}",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, Literal, Self, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from batchgen.model import ParamValue
 
@@ -22,7 +22,28 @@ _BOOLEANS: Mapping[str, bool] = {"true": True, "yes": True, "1": True, "false": 
 _LARGEST = 2**63 - 1
 _WHOLE = re.compile(r"[-+]?[0-9]{1,30}")
 _DECIMAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
-_NOUNS = {"text": "text", "boolean": "true or false", "integer": "a whole number", "number": "a number"}
+_NOUNS = {
+    "text": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "texts": "a list of texts",
+    "numbers": "a list of numbers",
+}
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # what HTTP takes for a header's name
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _matching(pattern: re.Pattern[str], meaning: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"must be {meaning}, not {text!r}.")
+        return text
+
+    return check
+
+
+_Path = Annotated[str, AfterValidator(_matching(re.compile(r"/\S*"), "a path that begins with /"))]
 
 
 class _ProfilePart(BaseModel):
@@ -35,18 +56,29 @@ class Role(StrEnum):
     IMAGE = "image"  # changes the image, and so the request key
     DELIVERY = "delivery"  # how the result comes; changes no image
     TAG = "tag"  # a name for people; changes no image
+    FAN_OUT = "fan_out"  # how many requests a row becomes; never sent
 
 
 class Parameter(_ProfilePart):
     """One parameter of an endpoint, with the limits its documentation gives."""
 
-    type: Literal["text", "integer", "number", "boolean"]
+    type: Literal["text", "integer", "number", "boolean", "texts", "numbers"]
     role: Role = Role.IMAGE
     required: bool = False  #: the API refuses a request without it
     default: ParamValue | None = None  #: sent when the manifest gives no value; None: not sent
     minimum: float | None = None
     maximum: float | None = None
+    choices: tuple[str, ...] = ()  #: the only texts that are taken; none: any
     description: str = ""
+
+    @model_validator(mode="after")
+    def _default_is_taken(self) -> Self:
+        if self.default is not None:
+            try:
+                self.check(self.default)
+            except ValueError as error:
+                raise ValueError(f"the default {error}") from error
+        return self
 
     def check(self, value: object) -> ParamValue:
         """The canonical form of *value*: equal values come out equal, however they were written.
@@ -63,11 +95,17 @@ class Parameter(_ProfilePart):
                 return int(self._finite(value, whole=True))
             case "number":
                 return float(self._finite(value, whole=False)) + 0.0  # minus zero is zero
+            case "texts":
+                return tuple(map(self._text, _listed(value)))
+            case "numbers":
+                return tuple(float(self._finite(one, whole=False)) + 0.0 for one in _listed(value))
             case _:
                 assert_never(self.type)
 
     def parse(self, text: str) -> ParamValue:
         """The canonical form of a value written as *text*: a table's cell or a command line's `k=v`.
+
+        A list is written with commas: `a, b`.
 
         Raises:
             ValueError: as `check`.
@@ -79,13 +117,17 @@ class Parameter(_ProfilePart):
                 return self.check(_BOOLEANS.get(text.strip().lower(), text))
             case "integer" | "number":
                 return self.check(_number(text.strip()))
+            case "texts":
+                return self.check(_parts(text))
+            case "numbers":
+                return self.check([_number(part) for part in _parts(text)])
             case _:
                 assert_never(self.type)
 
     @property
     def allowed(self) -> str:
         """The values it takes, in words: `a whole number from 1 to 4`."""
-        noun = _NOUNS[self.type]
+        noun = " or ".join(self.choices) or _NOUNS[self.type]
         if self.minimum is not None and self.maximum is not None:
             return f"{noun} from {self.minimum:g} to {self.maximum:g}"
         if self.minimum is not None:
@@ -99,7 +141,7 @@ class Parameter(_ProfilePart):
         return ValueError(f"must be {self.allowed}, not {shown}.")
 
     def _text(self, value: object) -> str:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or (self.choices and value not in self.choices):
             raise self._refuse(value)
         return value
 
@@ -125,6 +167,15 @@ class Parameter(_ProfilePart):
         return value
 
 
+def _listed(value: object) -> list[object]:
+    """The values of a list; one value alone is a list of one, so that an axis can sweep it."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")] if text.strip() else []
+
+
 def _number(text: str) -> int | float | str:
     """The number that *text* is, in the plain ways of writing one; else the text."""
     if _WHOLE.fullmatch(text):
@@ -135,24 +186,35 @@ def _number(text: str) -> int | float | str:
 class Key(_ProfilePart):
     """How the API wants its key."""
 
-    header: str
-    variable: str = "IMAGEPIPELINE_API_KEY"  #: the environment variable that holds it
+    header: Annotated[str, AfterValidator(_matching(_HEADER, "the name of a header"))]
+    variable: Annotated[str, AfterValidator(_matching(_VARIABLE, "the name of a variable"))] = "IMAGEPIPELINE_API_KEY"
+    #: the environment variable that holds it
 
 
 class States(_ProfilePart):
     """The API's words for where a job stands; compared without regard to case."""
 
     working: tuple[str, ...]
-    completed: tuple[str, ...]
+    completed: Annotated[tuple[str, ...], Field(min_length=1)]
     failed: tuple[str, ...]
+    cancelled: tuple[str, ...] = ()  #: ended by somebody's wish: failed, and not tried again
+
+    @model_validator(mode="after")
+    def _one_meaning_each(self) -> Self:
+        seen: set[str] = set()
+        for word in (*self.working, *self.completed, *self.failed, *self.cancelled):
+            if word.casefold() in seen:
+                raise ValueError(f"{word!r} stands for two states.")
+            seen.add(word.casefold())
+        return self
 
 
 class Fields(_ProfilePart):
     """Where the API's JSON answers hold what matters; the first name that is there counts."""
 
-    job_id: tuple[str, ...]
-    state: tuple[str, ...]
-    urls: tuple[str, ...]
+    job_id: Annotated[tuple[str, ...], Field(min_length=1)]
+    state: Annotated[tuple[str, ...], Field(min_length=1)]
+    urls: Annotated[tuple[str, ...], Field(min_length=1)]
     error: tuple[str, ...] = ("error", "detail", "message")
 
 
@@ -163,18 +225,29 @@ class Profile(_ProfilePart):
     title: str
     provider: str
     model: str
-    base_url: str  #: no slash at the end; may be overridden by --base-url
-    submit_path: str
-    status_path: str  #: `{id}` stands for the job's id
+    base_url: Annotated[str, AfterValidator(_matching(re.compile(r"https?://\S+[^/\s]"), "https://host"))]
+    #: no slash at the end; may be overridden by --base-url
+    submit_path: _Path
+    status_path: _Path  #: `{id}` stands for the job's id
     key: Key
     parameters: Mapping[str, Parameter]
     states: States
     fields: Fields
     concurrency: Annotated[int, Field(ge=1)] = 16  #: jobs in flight where the manifest does not say
     job_deadline: Annotated[float, Field(gt=0)] = 900  #: seconds until a job without an answer is left for a later run
-    price_per_image: float | None = None  #: in the account's currency; None: unknown
+    image_hosts: tuple[str, ...] = ()  #: where images may lie, `*.` for any host below; none: any public host
+    #: in the account's currency; None: unknown
+    price_per_image: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     simulated: bool = False  #: answered by the built-in simulator; pictures are drawings
     unknown: tuple[str, ...] = ()  #: looked for in the documentation and not found
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if "{id}" not in self.status_path:
+            raise ValueError("status_path: must hold {id}, which stands for the job's id.")
+        if "prompt" not in self.parameters:
+            raise ValueError("parameters: prompt is missing.")
+        return self
 
     @cached_property
     def endpoint(self) -> str:
@@ -185,6 +258,11 @@ class Profile(_ProfilePart):
     def image_parameters(self) -> tuple[str, ...]:
         """The names of its parameters that change the image, in the profile's order."""
         return self.named(Role.IMAGE)
+
+    @cached_property
+    def fans_out(self) -> bool:
+        """Whether a job makes one image, so that a row of several samples becomes as many requests."""
+        return bool(self.named(Role.FAN_OUT))
 
     def named(self, role: Role) -> tuple[str, ...]:
         """The names of its parameters of that role, in the profile's order."""

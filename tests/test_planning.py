@@ -24,6 +24,7 @@ from batchgen.firsts import Firsts, FirstsInMemory
 from batchgen.manifest import Manifest
 from batchgen.model import InDoubt, ParamValue, Request, Row
 from batchgen.planning import Duplicate, Plan, image_folder, request_key, split_of
+from batchgen.profile import Profile
 from tests.factories import a_profile
 
 PARAMS: Mapping[str, ParamValue] = {
@@ -91,10 +92,10 @@ def test_a_key_is_the_same_in_another_process_with_another_hash_seed() -> None:
 
 
 def test_each_thing_that_changes_the_image_changes_the_key() -> None:
-    profile = a_profile()
+    other = Profile.model_validate({**a_profile().model_dump(), "submit_path": "/other"})
     keys = {
         key(), key("owl"), key(repeat=1), key(guidance_scale=7.5), key(samples=2), key(negative_prompt="x"),
-        key(direct_link=True), request_key(profile.model_copy(update={"submit_path": "/other"}), "fox", PARAMS, 0),
+        key(direct_link=True), request_key(other, "fox", PARAMS, 0),
     }  # fmt: skip
     assert len(keys) == 8
 
@@ -152,7 +153,7 @@ def test_no_folder_gets_five_thousand_entries_before_two_million_images() -> Non
 
 
 def test_two_keys_that_begin_alike_get_different_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "request_key", lambda profile, prompt, params, repeat: "0123456789" + prompt * 16)
+    monkeypatch.setattr(planning, "request_key", lambda profile, prompt, *_: "0123456789" + prompt * 16)
     stems = [request.file_stem for request in Plan(a_manifest(rows("abc")))]
     assert stems == ["images/p-0123456789", "images/p-0123456789" + "b" * 16, "images/p-0123456789" + "c" * 16]
 

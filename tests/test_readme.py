@@ -29,7 +29,7 @@ def command(mark: str) -> str:
 
 def test_the_command_list_is_that_of_the_program() -> None:
     table = after("commands").split("\n\n")[0]
-    listed = re.findall(r"^\| `batchgen ([a-z]+)([A-Z ]*)` \|", table, flags=re.MULTILINE)
+    listed = re.findall(r"^\| `batchgen ([a-z]+)([][A-Z ]*)` \|", table, flags=re.MULTILINE)
     arguments = {
         name: " ".join(p.make_metavar(click.Context(c)) for p in c.params if isinstance(p, click.Argument))
         for name, c in cli.commands.items()

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
-from batchgen.model import LabelValue, PlanHead, Request, RequestKey
+from batchgen.model import LabelValue, PlanHead, Request, RequestKey, params_of_json
 
 _SCHEMA = pa.schema(
     [
@@ -37,6 +37,7 @@ _SCHEMA = pa.schema(
         pa.field("labels", pa.string(), nullable=False),  # JSON object
         pa.field("split", pa.string()),
         pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("sample", pa.int32(), nullable=False),
     ]
 )
 _ROW_GROUP = 5_000
@@ -135,7 +136,7 @@ def freeze(requests: Iterable[Request], path: Path, origin: PlanHead) -> PlanHea
 
 
 def _request(line: dict[str, Any]) -> Request:
-    params, labels = json.loads(line.pop("params")), json.loads(line.pop("labels"))
+    params, labels = params_of_json(line.pop("params")), json.loads(line.pop("labels"))
     return Request(key=line.pop("request_key"), params=params, labels=labels, **line)
 
 
@@ -175,6 +176,7 @@ class _Count:
             "labels": _to_json(labels),
             "split": request.split,
             "kept": request.kept,
+            "sample": request.sample,
         }
 
 

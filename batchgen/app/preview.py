@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from batchgen.adapters import expansion_file
@@ -42,7 +43,9 @@ def read(manifest: Path | str, settings: Settings, *, words: Mapping[str, str] |
         ManifestError: every problem of the document; those of table rows come with iteration.
     """
     overrides = replace(settings.overrides, words=words or {})
-    return read_manifest(Path(manifest), find_profile=find_profile, overrides=overrides)
+    folders, trusted = (Path(manifest).parent, Path()), settings.profile is not None
+    find = partial(find_profile, folders=folders[::-1] if trusted else folders, trusted=trusted)
+    return read_manifest(Path(manifest), find_profile=find, overrides=overrides)
 
 
 def read_for(manifest: Path | str, out: Path | str | None, settings: Settings) -> tuple[Manifest, BatchFolder]:

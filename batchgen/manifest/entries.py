@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from batchgen.manifest.complaints import Complaint
 from batchgen.manifest.document import Location, Mark, Node, line_of
 from batchgen.manifest.parameters import LabelNames, Parameters, check_label
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.model import LabelValue, ParamValue
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +81,8 @@ class Entries:
             labels=self._checked(holder.get("labels"), (*location, "labels"), self._label),
         )
 
-    def _checked(
-        self, given: object, location: Location, check: Callable[[str, object, Location], LabelValue]
-    ) -> dict[str, LabelValue]:
-        checked: dict[str, LabelValue] = {}
+    def _checked(self, given: object, location: Location, check: Callable[[str, object, Location], V]) -> dict[str, V]:
+        checked: dict[str, V] = {}
         for name, value in given.items() if isinstance(given, dict) else ():
             if value is Mark.UNUSABLE:
                 continue

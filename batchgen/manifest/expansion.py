@@ -307,7 +307,7 @@ class _RowMaker:
                 labels[name] = value
         for name in self._axis_names:
             if name in setting.params:
-                labels[f"axis_{name}"] = params.get(name)
+                labels[f"axis_{name}"] = _as_label(params.get(name))
             elif name in setting.labels:
                 labels[f"axis_{name}"] = setting.labels[name]
         return labels
@@ -332,3 +332,8 @@ class _RowMaker:
 
 def _filled(value: LabelValue | Template, words: Mapping[str, str]) -> LabelValue:
     return value.render(words) if isinstance(value, Template) else value
+
+
+def _as_label(value: ParamValue | None) -> LabelValue:
+    """The value in a column of labels; a list is written as in a table's cell."""
+    return ", ".join(map(written, value)) if isinstance(value, tuple) else value

@@ -13,11 +13,11 @@ from typing import Any
 from batchgen.errors import UsageError
 from batchgen.manifest.names import safe_name
 from batchgen.manifest.reader import FindProfile, Manifest, Overrides
-from batchgen.model import PlanHead, Row
+from batchgen.model import PlanHead, Row, params_of_json
 from batchgen.profile import Profile
 
 SUFFIX = ".parquet"
-_COLUMNS = ["row_index", "repeat", "file_prefix", "prompt", "params", "labels", "split"]
+_COLUMNS = ["row_index", "repeat", "file_prefix", "prompt", "params", "labels", "split", "sample"]
 _ROWS_AT_ONCE = 2_000
 
 
@@ -115,9 +115,10 @@ def _row(line: Mapping[str, Any], file_prefix: str | None) -> Row:
     return Row(
         index=line["row_index"],
         prompt=line["prompt"],
-        params=json.loads(line["params"]),
+        params=params_of_json(line["params"]),
         file_prefix=file_prefix or safe_name(line["file_prefix"], fallback="batch"),
         labels=json.loads(line["labels"]),
         repeats=range(repeat, repeat + 1),
         split=line["split"],
+        sample=line.get("sample", 0),  # earlier versions knew no fan-out
     )

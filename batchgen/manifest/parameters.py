@@ -122,6 +122,10 @@ def _listed(names: Sequence[str]) -> str:
 
 def _storable(name: str, value: ParamValue, parameter: Parameter) -> ParamValue:
     match value:
+        case tuple():
+            for one in value:
+                _storable(name, one, parameter)
+            return value
         case str() if not sendable(value):
             raise Refused(f"{name}: has a NUL character or half of a surrogate pair in it, which no text may.")
         case int() if value not in _INT64:

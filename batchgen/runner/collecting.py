@@ -76,7 +76,7 @@ class Collector:
 
     def _keep(self, request: Request, sample: int, url: str, content: bytes) -> StoredImage:
         image = self._check.verify(content)
-        name = self._store.keep(f"{request.file_stem}-{sample}", image, content)
+        name = self._store.keep(f"{request.file_stem}-{request.sample + sample}", image, content)
         return StoredImage(sample=sample, file_name=name, source_url=url, image=image)
 
 

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from batchgen.errors import StorageFailed
-from batchgen.model import JobId, ParamValue
+from batchgen.model import JobId, ParamValue, number_of
 from batchgen.simulator.faults import Fault
 
 
@@ -58,6 +58,27 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
+        """Equal for jobs of equal bodies at one endpoint."""
+        return fingerprint(self.endpoint, self.body)
+
+    def to_line(self) -> bytes:
+        """The job as one line of the record."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps(fields).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Job:
+        """The job of one line of the record.
+
+        Raises:
+            ValueError, TypeError: the line is not such a job.
+        """
+        fields = json.loads(line)
+        fault = fields.pop("fault", None)
+        return cls(**fields, fault=None if fault is None else Fault(fault))
+
+
+def fingerprint(self) -> str:
         """Equal for jobs of equal bodies at one endpoint."""
         return fingerprint(self.endpoint, self.body)
 

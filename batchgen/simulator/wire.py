@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal, assert_never
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from batchgen.model import ParamValue
+from batchgen.model import ParamValue, number_of
 from batchgen.profile import Parameter, Profile, Role
 from batchgen.simulator.behaviour import Early
 from batchgen.simulator.faults import Fault
-from batchgen.simulator.jobs import Job, Stage, number_of
+from batchgen.simulator.jobs import Job, Stage
 from batchgen.simulator.setting import Setting
 
 #: Pixels. The API's own limit is not documented; the simulator has one so that a typing error eats no memory.

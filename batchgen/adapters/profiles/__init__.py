@@ -1,44 +1,70 @@
-"""The profiles that come with batchgen: one YAML file for each, found by name."""
+"""Profiles: those that come with batchgen, one YAML file each, found by name; and a user's own, in a file."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from batchgen.adapters.profiles.own import is_file_name, read_own
 from batchgen.errors import UsageError
 from batchgen.profile import Profile
 
 _SUFFIX = ".yaml"
+_HERE = (Path(),)
 
 
 @lru_cache(maxsize=1)
 def profile_names() -> tuple[str, ...]:
-    """The names that `find_profile` knows, sorted."""
+    """The names of the profiles that come with batchgen, sorted."""
     return tuple(sorted(entry.name.removesuffix(_SUFFIX) for entry in _folder().iterdir() if _is_profile(entry)))
 
 
-@lru_cache(maxsize=64)
-def find_profile(name: str) -> Profile:
-    """The profile of that name.
+def profiles_with(parameter: str) -> tuple[str, ...]:
+    """The names of the real APIs' profiles that have the parameter, sorted."""
+    found = map(find_profile, profile_names())
+    return tuple(profile.name for profile in found if parameter in profile.parameters and not profile.simulated)
+
+
+def find_profile(name: str, *, folders: Sequence[Path] = _HERE, trusted: bool = True) -> Profile:
+    """The profile of that name, or in the file of that name: one that ends in `.yaml` or `.yml`.
+
+    Args:
+        folders: where a file is looked for, in this order.
+        trusted: whether the user named it themself; else a file must lie in them, and keeps keys at home.
 
     Raises:
-        UsageError: there is none; names those that there are.
+        UsageError: there is none; names those that there are. Or the file is no profile: names line and key.
     """
+    if is_file_name(name):
+        return read_own(name, _content_by_name, merge, folders=folders, trusted=trusted)
+    return _known(name)
+
+
+@lru_cache(maxsize=64)
+def _known(name: str) -> Profile:
+    try:
+        return Profile.model_validate(_content_by_name(name))
+    except ValidationError as error:
+        raise UsageError(f"The profile {name!r} that came with batchgen is not valid: {error}") from error
+
+
+def _content_by_name(name: str) -> Mapping[str, Any]:
     if name not in profile_names():
         near = difflib.get_close_matches(name, profile_names(), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"There is no profile {name!r}.{hint} Known profiles: {', '.join(profile_names())}.")
-    try:
-        return Profile.model_validate(_content(name, ()))
-    except ValidationError as error:
-        raise UsageError(f"The profile {name!r} that came with batchgen is not valid: {error}") from error
+        raise UsageError(
+            f"There is no profile {name!r}.{hint} Known profiles: {', '.join(profile_names())}; "
+            "one of your own is a file whose name ends in .yaml."
+        )
+    return _content(name, ())
 
 
 def _folder() -> Traversable:

@@ -7,7 +7,7 @@ from random import Random
 
 from PIL import Image
 
-from batchgen.model import ParamValue
+from batchgen.model import ParamValue, number_of
 from batchgen.simulator.painting.canvas import Canvas
 from batchgen.simulator.painting.caption import write_caption
 from batchgen.simulator.painting.grounds import paint_ground
@@ -36,8 +36,8 @@ def paint(prompt: str, params: Mapping[str, ParamValue], *, draw: int) -> Image.
     Returns:
         RGB, exactly width x height (1024 each if not given).
     """
-    width, height = int(params.get("width", 1024)), int(params.get("height", 1024))
-    steps, guidance = float(params.get("num_inference_steps", 29)), float(params.get("guidance_scale", 7))
+    width, height = int(number_of(params, "width", 1024)), int(number_of(params, "height", 1024))
+    steps, guidance = number_of(params, "num_inference_steps", 29), number_of(params, "guidance_scale", 7)
     scene = read_scene(prompt, str(params.get("negative_prompt", "")))
     dice = Random(seed_of(f"{draw}/{prompt}"))
     detail = detail_of(steps)
