@@ -138,13 +138,17 @@ class APIError(BatchgenError):
         message: the API's own words where it gave any, cut and without secrets.
         http_status: of the answer; None if there was none.
         code: the API's machine-readable code, if it sent one.
+        response: the answer's body as JSON text, cut and without secrets; None if there was none.
     """
 
-    def __init__(self, message: str, *, http_status: int | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, http_status: int | None = None, code: str | None = None, response: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.http_status = http_status
         self.code = code
+        self.response = response
 
 
 class RequestRefused(APIError):
@@ -165,10 +169,11 @@ class TryLater(APIError):
         *,
         http_status: int | None = None,
         code: str | None = None,
+        response: str | None = None,
         retry_after: float | None = None,
         capacity: bool = False,
     ) -> None:
-        super().__init__(message, http_status=http_status, code=code)
+        super().__init__(message, http_status=http_status, code=code, response=response)
         self.retry_after = retry_after
         self.capacity = capacity
 

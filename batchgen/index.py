@@ -318,11 +318,12 @@ def _of_missing(lost: MissingImage) -> dict[str, object]:
 def _of_failure(failure: Failure | None) -> dict[str, object]:
     if failure is None:
         return {}
-    return {
+    line: dict[str, object] = {
         "error_class": failure.kind,
         "error_message": failure.message,
         "http_status": failure.http_status,
     }
+    return line if failure.response is None else line | {"response_json": failure.response}
 
 
 def _status(state: State) -> Status:

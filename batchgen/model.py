@@ -70,6 +70,7 @@ class Failure:
     message: str
     http_status: int | None = None
     code: str | None = None  #: the API's own code, such as MODEL_ERROR
+    response: str | None = None  #: the API's answer as JSON text, cut and without secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

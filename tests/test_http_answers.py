@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from batchgen.adapters.http_api.answers import LONGEST_WAIT, Answer, AnswerReader, retry_after
 from batchgen.adapters.http_api.wording import MESSAGE_LENGTH, Wording, read_json
+from batchgen.adapters.profiles import find_profile
 from batchgen.errors import (
     AccountBlocked,
     AnswerInDoubt,
@@ -321,6 +322,100 @@ def test_a_bare_overload_is_in_doubt(headers: dict[str, str]) -> None:
 @pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 303, 307, 308, 500, 501, 502, 504, 507, 520, 599, 999])
 def test_whatever_may_have_come_after_acceptance_is_in_doubt(status: int) -> None:
     assert submit_error(AnswerInDoubt, status, {"id": "j"}, retry_after="1").http_status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (
+            {"detail": [{"loc": ["body", "samples"], "msg": "too many"}]},
+            '{"detail": [{"loc": ["body", "samples"], "msg": "too many"}]}',
+        ),
+        (b"<html>no</html>", '"<html>no</html>"'),
+        (b"[1]", '"[1]"'),
+        (b"", None),
+        (b"a\0b", '"a b"'),
+    ],
+)
+def test_the_body_of_a_refusal_is_kept_as_it_came(body: object, kept: str | None) -> None:
+    for kind, status in ((RequestRefused, 422), (TryLater, 429), (AnswerInDoubt, 500)):
+        assert submit_error(kind, status, body).response == kept  # type: ignore[type-var]
+    assert status_error(RequestRefused, 404, body).response == kept
+
+
+def test_a_body_that_is_long_is_cut_and_one_that_holds_the_key_is_scrubbed_first() -> None:
+    kept = submit_error(AnswerInDoubt, 502, (KEY * 400 + "x" * 9_000).encode()).response or ""
+    assert len(kept) < 5_000
+    assert KEY not in json.loads(kept)
+    assert "xxx" in kept
+
+
+# --- The current API
+
+CURRENT = AnswerReader(find_profile("image-v1"), host="api.test", wording=Wording(KEY))
+
+
+def test_the_current_apis_words_are_understood() -> None:
+    assert CURRENT.submission(answer(202, {"job_id": "j", "status": "queued"})) == Accepted(job_id=JobId("j"))
+    for state in ("queued", "pending", "processing", "warming-up"):
+        assert CURRENT.job_status(answer(200, {"job_id": "j", "status": state})) == Working(state=state)
+    done = CURRENT.job_status(answer(200, {"job_id": "j", "status": "completed", "result_url": URL}))
+    assert isinstance(done, Completed)
+    assert done.urls == (URL,)
+
+
+def current_failure(code: str, **more: object) -> Failed:
+    body = {"job_id": "j", "status": "failed", "error": {"code": code, "message": "no luck", **more}}
+    given = CURRENT.job_status(answer(200, body))
+    assert isinstance(given, Failed)
+    return given
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable"),
+    [
+        *((code, True) for code in ("RATE_LIMIT_EXCEEDED", "CONCURRENT_JOBS_EXCEEDED", "MODEL_ERROR")),
+        *((code, True) for code in ("MODEL_UNAVAILABLE", "STORAGE_ERROR", "TIMEOUT", "INTERNAL_ERROR")),
+        *((code, False) for code in ("INSUFFICIENT_CREDITS", "CREDIT_CHARGE_FAILED", "INPUT_INVALID")),
+    ],
+)
+def test_a_failure_code_says_whether_another_try_has_hope(code: str, retryable: bool) -> None:
+    given = current_failure(code)
+    assert (given.retryable, given.failure.code, given.failure.message) == (retryable, code, "no luck")
+    assert (given.blocked is not None) == code.startswith("INSUFFICIENT_")
+
+
+def test_the_apis_own_word_on_another_try_goes_before_its_code() -> None:
+    assert not current_failure("MODEL_ERROR", retryable=False).retryable
+    assert current_failure("INPUT_INVALID", retryable=True).retryable
+
+
+def test_an_invalid_input_is_a_refusal_and_a_content_policy_a_kind_of_its_own() -> None:
+    assert current_failure("INPUT_INVALID").failure.kind is FailureKind.REFUSED
+    policy = current_failure("INPUT_INVALID", message="Violates our content policy")
+    assert (policy.failure.kind, policy.retryable) == (FailureKind.CONTENT_POLICY, False)
+    assert current_failure("MODEL_ERROR").failure.kind is FailureKind.JOB_FAILED
+
+
+def test_a_cancelled_job_has_ended_and_is_not_begun_again() -> None:
+    given = CURRENT.job_status(answer(200, {"job_id": "j", "status": "Cancelled"}))
+    assert isinstance(given, Failed)
+    assert not given.retryable
+    assert given.failure.message == "The job was cancelled, and the API gave no reason."
+
+
+def test_a_failure_keeps_the_status_and_the_body_of_its_answer() -> None:
+    given = current_failure("MODEL_ERROR")
+    assert given.failure.http_status == 200
+    assert json.loads(given.response or "")["error"]["code"] == "MODEL_ERROR"
+
+
+@pytest.mark.parametrize("code", ["RATE_LIMIT_EXCEEDED", "CONCURRENT_JOBS_EXCEEDED"])
+def test_a_post_that_is_told_that_too_much_is_going_on_and_gets_no_job_is_for_later(code: str) -> None:
+    body = {"status": "failed", "error": {"code": code}, "retry_after": 3}
+    with pytest.raises(TryLater) as caught:
+        CURRENT.submission(answer(200, body))
+    assert (caught.value.retry_after, caught.value.capacity) == (3, code.startswith("CONC"))
 
 
 # --- Status

@@ -374,7 +374,9 @@ class Runner:
 
 
 def _failure(kind: FailureKind, error: APIError) -> Failure:
-    return Failure(kind=kind, message=error.message, http_status=error.http_status, code=error.code)
+    return Failure(
+        kind=kind, message=error.message, http_status=error.http_status, code=error.code, response=error.response
+    )
 
 
 def _unmade(sample: int, made: int, wanted: int) -> MissingImage:

@@ -64,7 +64,8 @@ class AnswerReader:
         self._host = host
         self._wording = wording
         self._completed = frozenset(map(str.casefold, profile.states.completed))
-        self._failed = frozenset(map(str.casefold, profile.states.failed))
+        self._cancelled = frozenset(map(str.casefold, profile.states.cancelled))
+        self._failed = self._cancelled.union(map(str.casefold, profile.states.failed))
 
     def submission(self, answer: Answer) -> Submission:
         """What became of a POST.
@@ -79,8 +80,8 @@ class AnswerReader:
             raise self._refused(answer, said)
         wait = retry_after(answer.headers.get("retry-after"), now=answer.at)
         if answer.status == 503 and wait is not None:
-            raise TryLater(_message(answer, said), http_status=503, code=said.code, retry_after=wait)
-        raise AnswerInDoubt(_message(answer, said), http_status=answer.status, code=said.code)
+            raise TryLater(retry_after=wait, **self._facts(answer, said))
+        raise AnswerInDoubt(**self._facts(answer, said))
 
     def job_status(self, answer: Answer) -> JobStatus:
         """Where a job stands.
@@ -92,9 +93,9 @@ class AnswerReader:
             return self._stands(answer)
         said = self._refusal(answer)
         if answer.status in (404, 410):
-            raise RequestRefused(_message(answer, said), http_status=answer.status, code=said.code)
+            raise RequestRefused(**self._facts(answer, said))
         if answer.status == 403 and said.is_policy:
-            return self._failure(said)
+            return self._failure(answer, said)
         if 400 <= answer.status < 500 and (blocked := self._blocked(answer, said)):
             raise blocked
         raise self._later(answer, said)
@@ -109,12 +110,15 @@ class AnswerReader:
         if state in self._failed:
             if _NO_CREDIT.match(said.code or ""):
                 raise CreditExhausted(host=self._host, answer=_message(answer, said))
-            return self._failure(said)
+            if job_id is None and said.code in _BUSY_CODES:
+                raise self._later(answer, said)
+            return self._failure(answer, said)
         if urls and (state in self._completed or job_id is None):
             return Completed(urls=urls, job_id=job_id, response=self._wording.response(content))
         if job_id is None:
             what = "cannot be read" if said.content is None else "names neither a job nor an image"
-            raise AnswerInDoubt(f"The answer {what}: {_message(answer, said)}", http_status=answer.status)
+            facts = self._facts(answer, said)
+            raise AnswerInDoubt(**facts | {"message": f"The answer {what}: {facts['message']}"})
         return Accepted(job_id=job_id, early_urls=urls)
 
     def _stands(self, answer: Answer) -> JobStatus:
@@ -122,7 +126,7 @@ class AnswerReader:
         content = said.content or {}
         state, urls = self._state(content), self._urls(content)
         if state in self._failed:
-            return self._failure(said, blocked=self._blocked(answer, said))
+            return self._failure(answer, said, blocked=self._blocked(answer, said))
         if urls and (state in self._completed or state is None):
             return Completed(urls=urls, job_id=self._job_id(content), response=self._wording.response(content))
         if state in self._completed:
@@ -133,12 +137,23 @@ class AnswerReader:
             )
         return Working(state=self._wording.line(state))
 
-    def _failure(self, said: Said, *, blocked: AccountBlocked | None = None) -> Failed:
-        kind = FailureKind.CONTENT_POLICY if said.is_policy else FailureKind.JOB_FAILED
-        message = said.message or said.code or "The job failed, and the API gave no reason."
-        response = self._wording.response(said.content or {})
-        failure = Failure(kind=kind, message=message, code=said.code)
-        return Failed(failure=failure, retryable=_is_retryable(said), response=response, blocked=blocked)
+    def _failure(self, answer: Answer, said: Said, *, blocked: AccountBlocked | None = None) -> Failed:
+        cancelled = self._state(said.content or {}) in self._cancelled
+        ended = "was cancelled" if cancelled else "failed"
+        message = said.message or said.code or f"The job {ended}, and the API gave no reason."
+        failure = Failure(kind=_kind(said), message=message, code=said.code, http_status=answer.status)
+        retryable = _is_retryable(said) and not cancelled
+        response = self._wording.kept(answer.body)
+        return Failed(failure=failure, retryable=retryable, response=response, blocked=blocked)
+
+    def _facts(self, answer: Answer, said: Said) -> dict[str, Any]:
+        """What every error keeps of its answer."""
+        return {
+            "message": _message(answer, said),
+            "http_status": answer.status,
+            "code": said.code,
+            "response": self._wording.kept(answer.body),
+        }
 
     def _refused(self, answer: Answer, said: Said) -> APIError | AccountBlocked:
         """Why a 4xx: surely not accepted."""
@@ -147,8 +162,10 @@ class AnswerReader:
             return blocked
         if answer.status in (408, 425, 429) or said.code in _BUSY_CODES:
             return self._later(answer, said)
-        code = "CONTENT_POLICY" if said.is_policy else said.code
-        return RequestRefused(_message(answer, said), http_status=answer.status, code=code)
+        facts = self._facts(answer, said)
+        if said.is_policy:
+            facts["code"] = "CONTENT_POLICY"
+        return RequestRefused(**facts)
 
     def _blocked(self, answer: Answer, said: Said) -> AccountBlocked | None:
         words = f"HTTP {answer.status}: {said.message}" if said.message else f"HTTP {answer.status}"
@@ -159,13 +176,8 @@ class AnswerReader:
         return None
 
     def _later(self, answer: Answer, said: Said) -> TryLater:
-        return TryLater(
-            _message(answer, said),
-            http_status=answer.status,
-            code=said.code,
-            retry_after=_wait(answer, said),
-            capacity=answer.status == 429 or said.code == "CONCURRENT_JOBS_EXCEEDED",
-        )
+        capacity = answer.status == 429 or said.code == "CONCURRENT_JOBS_EXCEEDED"
+        return TryLater(retry_after=_wait(answer, said), capacity=capacity, **self._facts(answer, said))
 
     def _job_id(self, content: Mapping[str, Any]) -> JobId | None:
         for name in self._profile.fields.job_id:
@@ -216,6 +228,12 @@ def _wait(answer: Answer, said: Said) -> float | None:
     if isinstance(value, float) and math.isnan(value):
         return None
     return float(min(max(value, 0), LONGEST_WAIT))
+
+
+def _kind(said: Said) -> FailureKind:
+    if said.is_policy:
+        return FailureKind.CONTENT_POLICY
+    return FailureKind.REFUSED if said.code == "INPUT_INVALID" else FailureKind.JOB_FAILED
 
 
 def _is_retryable(said: Said) -> bool:

@@ -118,6 +118,15 @@ class Wording:
             return None
         return text if len(text) <= _RESPONSE_LENGTH else json.dumps(text[:_RESPONSE_LENGTH])
 
+    def kept(self, body: bytes) -> str | None:
+        """Any body as JSON text, to be kept with its request; text that is no JSON object as a JSON string."""
+        value = read_json(body)
+        if isinstance(value, dict):
+            return self.response(value)
+        # Cut far behind what is kept: half a key at the cut must not move into it.
+        text = self.without_secret(body[: 25 * _RESPONSE_LENGTH].decode("utf-8", "replace")).replace("\0", " ").strip()
+        return json.dumps(text[:_RESPONSE_LENGTH], ensure_ascii=False) if text else None
+
 
 def read_json(body: bytes) -> object:
     """The body's JSON value; None if it has none.
