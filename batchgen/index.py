@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, islice
@@ -19,7 +20,17 @@ import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import Record, State
-from batchgen.model import BatchFacts, Failure, LabelValue, MissingImage, Request, RequestKey, Status, StoredImage
+from batchgen.model import (
+    BatchFacts,
+    Failure,
+    FailureKind,
+    LabelValue,
+    MissingImage,
+    Request,
+    RequestKey,
+    Status,
+    StoredImage,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +48,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "file_name": (pa.string(), "image file, relative to this folder, forward slashes; null if there is none"),
     "prompt": (pa.string(), "as sent"),
     "negative_prompt": (pa.string(), "as sent"),
-    "status": (pa.string(), "stored, failed, in_doubt or pending"),
+    "status": (pa.string(), "stored, rejected by a check, failed, in_doubt or pending"),
     "request_key": (pa.string(), "hash of all that changes the image; the samples of a request share it"),
     "row_index": (pa.int64(), "0-based row of the manifest"),
     "sample_index": (pa.int32(), "0-based sample of the row"),
@@ -51,6 +62,8 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "width": (pa.int32(), "pixels, found in the image"),
     "height": (pa.int32(), "pixels, found in the image"),
     "phash": (pa.string(), "perceptual hash (DCT, 64 bits as hex): images that look alike differ in few bits"),
+    "checks": (pa.string(), "what checks found, such as `size` or `blank`, with commas; null if nothing"),
+    "rejected_file": (pa.string(), "file of a rejected image, relative to this folder, outside of the dataset"),
     "provider": (pa.string(), "who was asked"),
     "model": (pa.string(), "the model asked for"),
     "endpoint": (pa.string(), "provider and path"),
@@ -71,7 +84,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "completed_at": (_TIME, "when the job was seen to have ended"),
     "downloaded_at": (_TIME, "when the request's last image was safe on disk"),
     "latency_s": (pa.float64(), "seconds from submission to the job's end being seen"),
-    "cost": (pa.float64(), "price of the stored image, in the account's currency; null if unknown"),
+    "cost": (pa.float64(), "price of the image, in the account's currency; null if unknown, or if there is no image"),
     "split": (pa.string(), "dataset split; null if the manifest makes none"),
 }
 _LABEL_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "str": pa.string(), "null": pa.string()}
@@ -217,6 +230,19 @@ def counts(path: Path) -> dict[Status, int]:
     return found
 
 
+def findings(path: Path) -> dict[str, int]:
+    """How many stored images have each finding of a check; none where there is none.
+
+    Raises:
+        StorageFailed: not there or not readable.
+    """
+    found: Counter[str] = Counter()
+    for row in read(path, ["status", "checks"]):
+        if row["checks"] and row["status"] == Status.STORED:
+            found.update(row["checks"].split(","))
+    return dict(sorted(found.items()))
+
+
 def failed_requests(path: Path) -> int:
     """Requests of which no sample was stored although the API was asked: those that can be tried again.
 
@@ -297,9 +323,11 @@ def _of_request(request: Request, record: Record, facts: BatchFacts) -> dict[str
 
 def _of_image(stored: StoredImage, facts: BatchFacts) -> dict[str, object]:
     image = stored.image
-    return {
-        "status": Status.STORED,
-        "file_name": stored.file_name,
+    place: dict[str, object] = {"status": Status.STORED, "file_name": stored.file_name}
+    if stored.rejected is not None:
+        why = Failure(kind=FailureKind.REJECTED, message=stored.rejected)
+        place = {"status": Status.REJECTED, "rejected_file": stored.file_name} | _of_failure(why)
+    return place | {
         "source_url": stored.source_url,
         "sha256": image.sha256,
         "bytes": image.bytes,
@@ -307,6 +335,7 @@ def _of_image(stored: StoredImage, facts: BatchFacts) -> dict[str, object]:
         "width": image.width,
         "height": image.height,
         "phash": image.phash,
+        "checks": ",".join(stored.findings) or None,
         "cost": facts.price_per_image,
     }
 

@@ -187,6 +187,11 @@ class Record:
     completed_at: float | None = None  #: when the job was seen to have ended
     downloaded_at: float | None = None  #: when the last image was safe on disk
 
+    @property
+    def stored(self) -> int:
+        """Images that are part of the dataset."""
+        return sum(image.rejected is None for image in self.images)
+
 
 def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record:
     """The record after *event*.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import ClassVar, NewType, Self
+from typing import Any, ClassVar, NewType, Self
 
 RequestKey = NewType("RequestKey", str)
 JobId = NewType("JobId", str)
@@ -14,6 +14,8 @@ RunId = NewType("RunId", str)
 
 #: The index's file name, fixed by what dataset loaders look for.
 INDEX_NAME = "metadata.parquet"
+#: Where images lie that a check rejected, relative to the batch folder: paid for, but no part of the dataset.
+REJECTED_FOLDER = ".batchgen/rejected"
 #: A value of a request parameter, as the API takes it in JSON; a list is a tuple.
 ParamValue = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
 #: A value of a label, as it travels into the index.
@@ -51,15 +53,73 @@ class FailureKind(StrEnum):
     JOB_LOST = "job_lost"  # accepted, and then forgotten by the API
     RESULT_LOST = "result_lost"  # finished, but its images cannot be had
     MISSING = "missing"  # the job gave fewer images than were asked for
+    REJECTED = "rejected"  # the image came, and a check keeps it out of the dataset
 
 
 class Status(StrEnum):
     """Where a sample stands. Written to the index as `status`."""
 
     STORED = "stored"
+    REJECTED = "rejected"
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
     PENDING = "pending"
+
+
+class SizeCheck(StrEnum):
+    """What to do with an image of another width or height than was asked for."""
+
+    EXACT = "exact"  # reject it
+    WARN = "warn"  # keep it, and say so
+    OFF = "off"
+
+
+class BlankCheck(StrEnum):
+    """What to do with a picture of one colour, or all black: most often what a safety filter leaves."""
+
+    REJECT = "reject"  # keep it out of the dataset
+    FLAG = "flag"  # keep it, and say so
+    OFF = "off"
+
+
+class Decode(StrEnum):
+    """How far an image is decoded before it counts."""
+
+    FULL = "full"
+
+
+class Finding(StrEnum):
+    """What a check found. Written to the index as `checks`."""
+
+    SIZE = "size"
+    BLANK = "blank"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checks:
+    """What images must stand before they are part of the dataset."""
+
+    size: SizeCheck = SizeCheck.WARN
+    blank: BlankCheck = BlankCheck.FLAG
+    decode: Decode = Decode.FULL
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> Self:
+        """From words, as a manifest gives them: `{size: exact, blank: reject}`.
+
+        Raises:
+            ValueError: an unknown check or word; says which are known.
+        """
+        kinds: dict[str, type[StrEnum]] = {"size": SizeCheck, "blank": BlankCheck, "decode": Decode}
+        words: dict[str, Any] = {}
+        for name, word in given.items():
+            if name not in kinds:
+                raise ValueError(f"{name}: is no check; there are {', '.join(kinds)}.")
+            known = {choice.value: choice for choice in kinds[name]}
+            if not isinstance(word, str) or word not in known:
+                raise ValueError(f"{name}: must be {' or '.join(known)}, not {word!r}.")
+            words[name] = known[word]
+        return cls(**words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +182,7 @@ class VerifiedImage:
     sha256: str  #: of the bytes; 64 hex digits
     bytes: int  #: length of the file
     phash: str  #: perceptual hash: images that look alike differ in few of its 64 bits; 16 hex digits
+    blank: bool = False  #: of one colour, all black, or wholly transparent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +193,8 @@ class StoredImage:
     file_name: str  #: relative to the batch folder, forward slashes
     source_url: str  #: where it was downloaded from
     image: VerifiedImage
+    findings: tuple[Finding, ...] = ()  #: what checks found, whether that keeps it out or not
+    rejected: str | None = None  #: why it is no part of the dataset; None if it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from batchgen.model import BlankCheck, Checks, Finding, ParamValue, SizeCheck, VerifiedImage
 
 #: Times a job may fail at the API before its request is given up.
 JOB_FAILURES = 3
@@ -31,6 +35,36 @@ def backoff(failures: int, *, draw: float, base: float = 1.0, cap: float = 60.0)
     # The exponent is bounded before the power is taken: an outage of days must not overflow.
     whole = min(cap, base * 2.0 ** min(failures - 1, 30))
     return whole * (0.5 + draw / 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What checks say of an image."""
+
+    findings: tuple[Finding, ...] = ()
+    rejected: str | None = None  #: why it is no part of the dataset; None if it is
+
+
+def judge(image: VerifiedImage, asked: Mapping[str, ParamValue], checks: Checks) -> Verdict:
+    """What the checks say of an image that is whole.
+
+    Args:
+        asked: the request's parameters. A width or height that is not among them cannot be wrong.
+    """
+    sides = {"width": image.width, "height": image.height}
+    wrong = any(asked.get(name, pixels) != pixels for name, pixels in sides.items())
+    findings, reasons = [], []
+    if wrong and checks.size is not SizeCheck.OFF:
+        findings.append(Finding.SIZE)
+        if checks.size is SizeCheck.EXACT:
+            wanted = " × ".join(str(asked.get(name, "any")) for name in sides)
+            reasons.append(f"it has {image.width} × {image.height} pixels instead of {wanted}")
+    if image.blank and checks.blank is not BlankCheck.OFF:
+        findings.append(Finding.BLANK)
+        if checks.blank is BlankCheck.REJECT:
+            reasons.append("it is blank")
+    rejected = f"The image was made and is kept aside: {' and '.join(reasons)}." if reasons else None
+    return Verdict(findings=tuple(findings), rejected=rejected)
 
 
 class LatencyProfile:

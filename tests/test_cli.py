@@ -53,7 +53,7 @@ def test_run_says_where_things_are_and_what_to_do_next(folder: Path) -> None:
 def test_results_go_to_standard_output_and_progress_to_standard_error(folder: Path) -> None:
     done = batchgen("run", "small.yaml", "--json", folder=folder)
     told = json.loads(done.stdout)
-    assert told["images"] == {"stored": 2, "failed": 0, "in_doubt": 0, "pending": 0}
+    assert told["images"] == {"stored": 2, "rejected": 0, "failed": 0, "in_doubt": 0, "pending": 0}
     assert (told["batch_id"], told["exit_code"]) == ("small", 0)
     assert "2 images to go" in done.stderr
 

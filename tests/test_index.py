@@ -116,7 +116,7 @@ def test_each_sample_has_its_row_whatever_became_of_it(tmp_path: Path) -> None:
     assert [row["http_status"] for row in rows[:3]] == [None, 410, 410]
     assert index.failed_requests(tmp_path / "metadata.parquet") == 1
     assert index.counts(tmp_path / "metadata.parquet") == {
-        Status.STORED: 1, Status.FAILED: 3, Status.IN_DOUBT: 2, Status.PENDING: 4,
+        Status.STORED: 1, Status.REJECTED: 0, Status.FAILED: 3, Status.IN_DOUBT: 2, Status.PENDING: 4,
     }  # fmt: skip
 
 

@@ -316,7 +316,7 @@ def test_a_signal_stops_submitting_waits_for_jobs_in_flight_and_leaves_nothing_i
     assert (run.returncode, told["exit_code"]) == (code, code)
     accepted = place.simulator.audit().accepted
     assert accepted < 120
-    assert told["images"] == {"stored": accepted, "failed": 0, "in_doubt": 0, "pending": 120 - accepted}
+    assert told["images"] == {"stored": accepted, "rejected": 0, "failed": 0, "in_doubt": 0, "pending": 120 - accepted}
     assert place.run().exit_code == 0
     assert place.simulator.audit().accepted == 120
 

@@ -12,11 +12,12 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from batchgen.errors import StorageFailed
-from batchgen.model import VerifiedImage
+from batchgen.model import REJECTED_FOLDER, VerifiedImage
 
 _PART = ".part"
 #: Characters of the final name that the temporary one repeats; a name may be as long as the file system allows.
@@ -55,8 +56,8 @@ class FileStore:
         return name
 
     def leftovers(self) -> tuple[Path, ...]:
-        """Temporary files that earlier crashes left under `images/`, sorted."""
-        walk = os.walk(self._folder / "images")
+        """Temporary files that earlier crashes left where images lie, sorted."""
+        walk = chain.from_iterable(os.walk(self._folder / place) for place in ("images", REJECTED_FOLDER))
         found = (Path(folder, name) for folder, _, names in walk for name in names)
         return tuple(sorted(path for path in found if path.name.startswith(".") and path.name.endswith(_PART)))
 

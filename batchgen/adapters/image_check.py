@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,8 @@ _PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 #: Pixels; no generated picture is longer, and JPEG can hold no more.
 _LONGEST_SIDE = 65_535
 _QUOTED = 120
+#: Steps of 255 within which colours count as one, and to which they count as black.
+_ONE_COLOUR, _BLACK = 8, 12
 #: Pixels of the square from which the perceptual hash is made, and the eight lowest waves across it.
 _SIDE = 32
 _COSINES = np.cos(np.pi / (2 * _SIDE) * np.outer(np.arange(8), 2 * np.arange(_SIDE) + 1))
@@ -61,26 +64,47 @@ class PillowCheck:
         if extension is None:
             raise _unusable(content, "is neither PNG, WEBP nor JPEG")
         try:
-            width, height, phash = self._decode(extension, content)
+            width, height, phash, blank = self._decode(extension, content)
         except _BROKEN as error:
             words = str(error) or type(error).__name__
             raise _unusable(content, f"is a damaged {extension} image ({words})") from error
         digest = hashlib.sha256(content).hexdigest()
         return VerifiedImage(
-            format=extension, width=width, height=height, sha256=digest, bytes=len(content), phash=phash
+            format=extension,
+            width=width,
+            height=height,
+            sha256=digest,
+            bytes=len(content),
+            phash=phash,
+            blank=blank,
         )
 
-    def _decode(self, extension: str, content: bytes) -> tuple[int, int, str]:
+    def _decode(self, extension: str, content: bytes) -> tuple[int, int, str, bool]:
         if extension == "webp":
             self._check_size(content, *_webp_size(content))  # its decoder takes the memory as soon as it is made
         with _opened(extension, content) as image:
             self._check_size(content, *image.size)
             image.load()
-            return *image.size, perceptual_hash(image)
+            return *image.size, perceptual_hash(image), is_blank(image)
 
     def _check_size(self, content: bytes, width: int, height: int) -> None:
         if width * height > self._max_pixels or max(width, height) > _LONGEST_SIDE:
             raise _unusable(content, f"claims to be {width} × {height} pixels, more than is taken")
+
+
+def is_blank(image: Image.Image) -> bool:
+    """Whether there is nothing to be seen: one colour throughout, all black, or wholly transparent.
+
+    Compression leaves traces, so colours count as one within a few steps of 255.
+    """
+    plain = image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGBA")
+    extremes = plain.getextrema()
+    bands = cast("list[tuple[int, int]]", [extremes] if plain.mode == "L" else list(extremes))
+    alpha, colours = ((255, 255), bands) if plain.mode in ("L", "RGB") else (bands[-1], bands[:-1])
+    if alpha[1] - alpha[0] > _ONE_COLOUR:
+        return False
+    black = all(most <= _BLACK for _, most in colours)
+    return black or alpha[1] == 0 or all(most - least <= _ONE_COLOUR for least, most in colours)
 
 
 def perceptual_hash(image: Image.Image) -> str:

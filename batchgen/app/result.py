@@ -23,6 +23,7 @@ class RunResult:
     batch_id: str
     run_id: RunId
     samples: Mapping[Status, int]  #: images wanted, by what became of them
+    findings: Mapping[str, int]  #: stored images of which a check found something, by what it found
     failed_requests: int  #: requests of which no image was stored; `retry` tries them again
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
@@ -40,16 +41,20 @@ class RunResult:
             batch_id=facts.batch_id,
             run_id=run_id,
             samples=index.counts(path),
+            findings=index.findings(path),
             failed_requests=index.failed_requests(path),
             stopped=stopped,
         )
 
     @property
     def exit_code(self) -> int:
-        """What `batchgen run` ends with: 0 all stored, 3 some failed, 6 not everything was asked for or answered."""
+        """What `batchgen run` ends with.
+
+        0 all stored, 3 some failed or were rejected, 6 not everything was asked for or answered.
+        """
         if self.samples[Status.PENDING] or self.samples[Status.IN_DOUBT]:
             return 6
-        return 3 if self.samples[Status.FAILED] else 0
+        return 3 if self.samples[Status.FAILED] or self.samples[Status.REJECTED] else 0
 
     def frame(self) -> pd.DataFrame:
         """The index: one row a sample, in plan order, failed ones too."""

@@ -21,7 +21,7 @@ from batchgen import index
 from batchgen.adapters.clock import SystemClock
 from batchgen.adapters.file_store import FileStore, write_atomically
 from batchgen.adapters.folder_lock import FolderLock
-from batchgen.adapters.http_api import HTTPImageAPI
+from batchgen.adapters.http_api import HTTPImageAPI, ImageRules
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
@@ -35,7 +35,7 @@ from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.errors import BatchgenError, KeyMissing, StorageFailed, UsageError
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
-from batchgen.model import BatchFacts, RunId
+from batchgen.model import BatchFacts, Checks, RunId
 from batchgen.ports import Observer, Observers, Progress
 from batchgen.review import card
 from batchgen.runner import Ports, RunLimits, Runner
@@ -233,7 +233,9 @@ async def _carry(
     await asyncio.to_thread(store.sweep)
     limits = _limits(batch)
     with _host(batch) as base_url:
-        async with HTTPImageAPI(profile, key=key, base_url=base_url, connections=limits.concurrency + 64) as api:
+        images = ImageRules(private_hosts=batch.settings.allow_private_hosts)
+        open_at_once = limits.concurrency + 64
+        async with HTTPImageAPI(profile, key=key, base_url=base_url, connections=open_at_once, images=images) as api:
             ports = Ports(api=api, journal=journal, store=store, check=PillowCheck(), clock=clock, observer=observer)
             runner = Runner(ports, limits)
             switch.connect(runner)
@@ -256,6 +258,7 @@ def _limits(batch: _Batch) -> RunLimits:
         max_wait=settings.max_wait,
         grace=settings.grace,
         decoders=os.cpu_count() or 1,
+        checks=settings.checks or Checks(),
     )
 
 

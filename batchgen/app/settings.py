@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchgen.errors import KeyMissing, UsageError
 from batchgen.manifest import Manifest, Overrides
-from batchgen.model import FailureKind, InDoubt, ParamValue
+from batchgen.model import Checks, FailureKind, InDoubt, ParamValue
 from batchgen.profile import Profile
 
 #: The key that the built-in simulator is given; it guards nothing.
@@ -40,6 +40,8 @@ class Settings:
     max_runtime: float | None = None  #: seconds until the run stops submitting
     max_images: int | None = None  #: images requested by this run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
+    checks: Checks | None = None  #: what images must stand
+    allow_private_hosts: bool = False  #: whether images may be fetched from private networks
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
 
     @property

@@ -127,6 +127,12 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     envvar="BATCHGEN_GRACE",
     help="How long a stopping run waits for jobs in flight.",
 )
+@click.option(
+    "--allow-private-hosts",
+    is_flag=True,
+    envvar="BATCHGEN_ALLOW_PRIVATE_HOSTS",
+    help="Fetch images from private networks too.",
+)
 @shared
 def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **wanted: Any) -> None:
     """Make the dataset of MANIFEST, or go on with it: the same command again costs nothing for what is done."""

@@ -60,10 +60,10 @@ class ProgressView(Observer):
         else:
             self._waiting.pop(request.key, None)
         if after.state is State.STORED:
-            self._done += len(after.images)
+            self._done += after.stored
             self._failed += len(after.missing)
             if self._bar is not None:
-                self._bar.update(len(after.images))
+                self._bar.update(after.stored)
         elif after.state is State.FAILED:
             self._failed += request.samples
             if self._verbose and after.failure is not None:

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from batchgen.errors import ResultUnavailable
-from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
-from batchgen.policy import LINK_TRIES, backoff
-from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore
+from batchgen.model import REJECTED_FOLDER, Failure, FailureKind, MissingImage, Request, StoredImage
+from batchgen.policy import LINK_TRIES, backoff, judge
+from batchgen.runner.limits import Ports, RunLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,25 +26,15 @@ class Collector:
     """Fetches images, so many at once.
 
     Args:
-        downloads: images downloaded at once.
-        decoders: images decoded at once.
+        limits: how many are downloaded and decoded at once, and what they must stand.
     """
 
-    def __init__(
-        self,
-        api: ImageAPI,
-        check: ImageCheck,
-        store: ImageStore,
-        clock: Clock,
-        *,
-        downloads: int,
-        decoders: int,
-        chance: random.Random,
-    ) -> None:
-        self._api, self._check, self._store, self._clock = api, check, store, clock
+    def __init__(self, ports: Ports, limits: RunLimits, *, chance: random.Random) -> None:
+        self._api, self._check, self._store, self._clock = ports.api, ports.check, ports.store, ports.clock
+        self._checks = limits.checks
         self._chance = chance
-        self._lane = asyncio.Semaphore(downloads)
-        self._threads = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
+        self._lane = asyncio.Semaphore(limits.downloads)
+        self._threads = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
 
     def close(self) -> None:
         """Let the threads go."""
@@ -76,8 +66,19 @@ class Collector:
 
     def _keep(self, request: Request, sample: int, url: str, content: bytes) -> StoredImage:
         image = self._check.verify(content)
-        name = self._store.keep(f"{request.file_stem}-{request.sample + sample}", image, content)
-        return StoredImage(sample=sample, file_name=name, source_url=url, image=image)
+        verdict = judge(image, request.params, self._checks)
+        stem = f"{request.file_stem}-{request.sample + sample}"
+        if verdict.rejected is not None:  # paid for, so it is kept, where no reader of the dataset looks
+            stem = f"{REJECTED_FOLDER}/{stem.rpartition('/')[2]}"
+        name = self._store.keep(stem, image, content)
+        return StoredImage(
+            sample=sample,
+            file_name=name,
+            source_url=url,
+            image=image,
+            findings=verdict.findings,
+            rejected=verdict.rejected,
+        )
 
 
 def _lost(sample: int, url: str, trouble: ResultUnavailable) -> Lost:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from batchgen.model import InDoubt
+from batchgen.model import Checks, InDoubt
 from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Observer
 
 
@@ -21,6 +21,7 @@ class RunLimits:
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
     downloads: int = 16  #: images downloaded at once
     decoders: int = 2  #: images decoded at once
+    checks: Checks = field(default_factory=Checks)  #: what images must stand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

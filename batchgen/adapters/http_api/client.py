@@ -12,8 +12,9 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from batchgen.adapters.http_api.addresses import AddressRule, is_loopback
 from batchgen.adapters.http_api.answers import Answer, AnswerReader
-from batchgen.adapters.http_api.image_hosts import ImageHosts
+from batchgen.adapters.http_api.image_hosts import ImageHosts, ImageRules
 from batchgen.adapters.http_api.transport import (
     NETWORK_ERRORS,
     USER_AGENT,
@@ -31,8 +32,6 @@ from batchgen.profile import Profile, Role
 
 #: Bytes of an answer; more make it unreadable.
 _LARGEST_ANSWER = 8 * 1024 * 1024
-#: Bytes of an image.
-_LARGEST_IMAGE = 64 * 1024 * 1024
 #: Seconds. Common servers close idle connections after 5: a POST sent down one just then would be in doubt.
 _KEEP_ALIVE = 4.0
 
@@ -60,6 +59,8 @@ class HTTPImageAPI:
         key: sent in the profile's header, to the API's host alone; white space around it is dropped.
         base_url: instead of the profile's.
         connections: open at once to the API, and as many to the image hosts.
+        images: what is taken from image hosts, and which may be on private networks; this machine may be one of them
+            where the API is on it, too.
         clock: seconds since the epoch; for `Retry-After` dates.
 
     Raises:
@@ -75,7 +76,7 @@ class HTTPImageAPI:
         base_url: str | None = None,
         connections: int = 100,
         timeouts: Timeouts | None = None,
-        largest_image: int = _LARGEST_IMAGE,
+        images: ImageRules | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._profile = profile
@@ -87,7 +88,9 @@ class HTTPImageAPI:
         self._connections = connections
         self._wording = Wording(self._key)
         self._reader = AnswerReader(profile, host=self._host, wording=self._wording)
-        self._hosts = ImageHosts(connections=connections, timeouts=self._timeouts, largest=largest_image)
+        images = images or ImageRules()
+        rule = AddressRule(loopback=is_loopback(self._host), private=images.private_hosts, hosts=profile.image_hosts)
+        self._hosts = ImageHosts(connections=connections, timeouts=self._timeouts, largest=images.largest, rule=rule)
         self._tags = frozenset(profile.named(Role.TAG))
 
     def __repr__(self) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from dataclasses import dataclass
 from typing import Self
 
 import aiohttp
 from yarl import URL
 
+from batchgen.adapters.http_api.addresses import AddressRule, Forbidden, GuardedResolver
 from batchgen.adapters.http_api.transport import (
     NETWORK_ERRORS,
     USER_AGENT,
@@ -22,16 +23,26 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRules:
+    """What is taken from image hosts."""
+
+    largest: int = 64 * 1024 * 1024  #: bytes of an image
+    private_hosts: bool = False  #: whether images may be fetched from private networks
+
+
 class ImageHosts:
     """Gets images by their links, over a session of its own.
 
     Args:
         connections: open at once, at most.
         largest: bytes of an image; more are not read.
+        rule: where images may be fetched from.
     """
 
-    def __init__(self, *, connections: int, timeouts: Timeouts, largest: int) -> None:
+    def __init__(self, *, connections: int, timeouts: Timeouts, largest: int, rule: AddressRule) -> None:
         self._connections = connections
+        self._rule = rule
         self._timeout = aiohttp.ClientTimeout(
             total=timeouts.download, sock_connect=timeouts.connect, sock_read=timeouts.silence
         )
@@ -39,7 +50,9 @@ class ImageHosts:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, ttl_dns_cache=300, resolver=GuardedResolver(self._rule)
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=self._timeout,
@@ -53,10 +66,7 @@ class ImageHosts:
         """The bytes behind a link, whole; see `ports.ImageAPI`."""
         came_from, url = None, _parsed(link)
         for _ in range(_MOST_REDIRECTS + 1):
-            if not _may_fetch(url, came_from):
-                raise ResultUnavailable(
-                    f"The link leads to {url.scheme}://{url.host}, where no image is fetched from.", permanent=True
-                )
+            self._rule.check(url, came_from=came_from)
             found = await self._get(url)
             if isinstance(found, bytes):
                 return found
@@ -82,6 +92,8 @@ class ImageHosts:
                 f"What {url.host} sent has more than {self._largest} bytes.", http_status=200, permanent=True
             ) from error
         except (*NETWORK_ERRORS, ValueError) as error:
+            if isinstance(cause := getattr(error, "os_error", error), Forbidden):
+                raise cause.refusal from error
             raise ResultUnavailable(f"The image cannot be had from {url.host}: {words(error)}.") from error
         if not content:
             raise ResultUnavailable(f"{url.host} sent an empty body instead of the image.", http_status=200)
@@ -104,24 +116,3 @@ def _as_given(text: str) -> URL:
     url = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
     _ = url.port  # host and port are looked at only when they are asked for
     return url
-
-
-def _may_fetch(url: URL, came_from: URL | None = None) -> bool:
-    """Whether an image may be fetched from there: over TLS from anywhere, else from this machine only.
-
-    Args:
-        came_from: the URL that redirected here; nobody else may redirect to this machine.
-    """
-    if not url.host:
-        return False
-    if url.scheme == "https":
-        return True
-    return url.scheme == "http" and _is_loopback(url) and (came_from is None or _is_loopback(came_from))
-
-
-def _is_loopback(url: URL) -> bool:
-    host = url.host or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -204,7 +204,7 @@ class SQLiteJournal:
             "INSERT INTO records (request_key, state, images, attempts, record) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (request_key) DO UPDATE SET state = excluded.state, images = excluded.images,"
             " attempts = excluded.attempts, record = excluded.record",
-            (entry.key, after.state, len(after.images), after.attempts, record_json.dump_json(after).decode()),
+            (entry.key, after.state, after.stored, after.attempts, record_json.dump_json(after).decode()),
         )
         staged[entry.key] = after
         return after

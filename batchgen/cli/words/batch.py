@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.cli.words.phrases import plural, request_json
 from batchgen.lifecycle import State
-from batchgen.model import Status
+from batchgen.model import REJECTED_FOLDER, Status
 
 if TYPE_CHECKING:
     from batchgen.app.result import RunResult
@@ -47,6 +47,12 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
     counts = result.samples
     wanted = sum(counts.values())
     lines = [f"{counts[Status.STORED]:,} of {plural(wanted, 'image')} stored in {result.out}"]
+    if counts[Status.REJECTED]:
+        lines.append(f"  {counts[Status.REJECTED]:,} rejected by a check: kept in {result.out}/{REJECTED_FOLDER}")
+    lines += [
+        f"  {plural(number, 'image')} stored with the finding {finding!r}: see the column checks"
+        for finding, number in result.findings.items()
+    ]
     if counts[Status.FAILED]:
         lines.append(f"  {counts[Status.FAILED]:,} failed: see error_message in {result.out}/metadata.parquet")
     if counts[Status.IN_DOUBT]:
@@ -77,6 +83,7 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "batch_id": result.batch_id,
         "run_id": result.run_id,
         "images": {status.value: number for status, number in result.samples.items()},
+        "findings": dict(result.findings),
         "stopped": result.stopped,
         "exit_code": result.exit_code,
     }
