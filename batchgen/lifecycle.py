@@ -236,7 +236,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             return replace(
                 record,
                 state=State.READY,
-                job_id=event.job_id or record.job_id,
+                job_id=record.job_id or event.job_id,
                 urls=event.urls,
                 response=event.response,
                 completed_at=at if record.completed_at is None else record.completed_at,
