@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from batchgen.adapters import expansion_file
-from batchgen.adapters.profiles import find_profile
+from batchgen.adapters.profiles import find_profile, profiles_with
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings, fingerprint
@@ -45,7 +45,7 @@ def read(manifest: Path | str, settings: Settings, *, words: Mapping[str, str] |
     overrides = replace(settings.overrides, words=words or {})
     folders, trusted = (Path(manifest).parent, Path()), settings.profile is not None
     find = partial(find_profile, folders=folders[::-1] if trusted else folders, trusted=trusted)
-    return read_manifest(Path(manifest), find_profile=find, overrides=overrides)
+    return read_manifest(Path(manifest), find_profile=find, profiles_with=profiles_with, overrides=overrides)
 
 
 def read_for(manifest: Path | str, out: Path | str | None, settings: Settings) -> tuple[Manifest, BatchFolder]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import cast
+from typing import TypeVar, cast
 
 from batchgen.manifest.names import did_you_mean, near, sendable, shown, squashed, written
 from batchgen.manifest.parameters import LabelNames, Parameters, check_label, misspelt_column
@@ -16,6 +16,7 @@ from batchgen.manifest.tables import Cell, Record, Table
 from batchgen.model import LabelValue, ParamValue
 from batchgen.profile import Parameter
 
+V = TypeVar("V")
 #: Different cells of a column whose checked value is remembered.
 _REMEMBERED = 4_096
 _LABEL = "label."
@@ -225,23 +226,23 @@ def _label_check(meaning: Meaning, *, text: bool) -> Callable[[Cell], LabelValue
         if cell is None or cell == "":
             return None
         try:
-            if isinstance(cell, str):
-                return declared.parse(cell)
-            return written(cell) if as_text and isinstance(cell, bool | int | float) else declared.check(cell)
+            if as_text and isinstance(cell, bool | int | float):
+                return written(cell)
+            return cast(LabelValue, declared.parse(cell) if isinstance(cell, str) else declared.check(cell))
         except ValueError as error:
             raise Refused(f"{label}: {error}") from error
 
     return _remembering(check)
 
 
-def _remembering(check: Callable[[Cell], ParamValue | LabelValue]) -> Callable[[Cell], ParamValue]:
+def _remembering(check: Callable[[Cell], V]) -> Callable[[Cell], V]:
     remembered = lru_cache(_REMEMBERED, typed=True)(check)
 
-    def checked(cell: Cell) -> ParamValue:
+    def checked(cell: Cell) -> V:
         try:
-            return remembered(cell)  # type: ignore[return-value]
+            return remembered(cell)
         except TypeError:  # a list has no hash
-            return check(cell)  # type: ignore[return-value]
+            return check(cell)
 
     return checked
 
