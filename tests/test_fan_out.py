@@ -16,7 +16,7 @@ from batchgen.adapters.profiles import find_profile
 from batchgen.errors import ManifestError
 from batchgen.lifecycle import Record
 from batchgen.manifest import Overrides, read_manifest
-from batchgen.model import BatchFacts, Request, Row
+from batchgen.model import BatchFacts, PlanHead, Request, Row
 from batchgen.planning import Plan, fan_out, request_key
 
 CURRENT, SDXL = find_profile("image-v1"), find_profile("sdxl")
@@ -94,12 +94,30 @@ def test_a_fan_out_keeps_the_order_and_numbers_the_samples_of_each_row(asked: li
     assert list(fan_out(SDXL, rows())) == list(rows())
 
 
+@pytest.mark.parametrize(
+    ("profile", "params"),
+    [
+        ("image-v1", {}),
+        ("image-v1", {"seed": 0}),
+        ("sdxl", {"lora_models": "[a, b]", "lora_weights": "[1, 0.5]"}),
+    ],
+)
+def test_a_frozen_plan_asks_for_the_same_again(tmp_path: Path, profile: str, params: dict[str, object]) -> None:
+    requests = planned(tmp_path, f"{fox(3, **params)}\n  - An owl", profile=profile, repeat=2)
+    endpoint = find_profile(profile).endpoint
+    freeze(requests, tmp_path / "p.parquet", PlanHead(fingerprint="f", endpoint=endpoint, profile=profile))
+    again = list(Plan(read_manifest(tmp_path / "p.parquet", find_profile=find_profile)))
+    assert [(one.key, one.sample, one.params) for one in again] == [
+        (one.key, one.sample, one.params) for one in requests
+    ]
+
+
 FACTS = BatchFacts(batch_id="b", profile="p", provider="p", model="m", endpoint="e", price_per_image=None)
 
 
 def indexed(folder: Path, requests: list[Request]) -> list[dict[str, Any]]:
     """What the index says of the requests, by way of the frozen plan."""
-    head = freeze(requests, folder / "plan.parquet", fingerprint="f", endpoint="e")
+    head = freeze(requests, folder / "plan.parquet", PlanHead(fingerprint="f", endpoint="e"))
     plan, path = PlanFile(folder / "plan.parquet"), folder / "metadata.parquet"
     assert list(plan) == requests
     none: dict[Any, Record] = {}

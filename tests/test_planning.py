@@ -162,7 +162,7 @@ def test_two_keys_that_begin_alike_get_different_file_names(monkeypatch: pytest.
 def test_names_and_duplicates_are_the_same_wherever_the_keys_are_remembered(
     firsts: Callable[[], Firsts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "request_key", lambda profile, prompt, params, repeat: "0123456789" + prompt * 16)
+    monkeypatch.setattr(planning, "request_key", lambda profile, prompt, *_: "0123456789" + prompt * 16)
     entries = list(Plan(a_manifest(rows("abcacbd")), firsts=firsts).entries())
     told = [(e.row_index, e.first_row) if isinstance(e, Duplicate) else e.file_stem[-16:] for e in entries]
     assert told == ["ges/p-0123456789", "b" * 16, "c" * 16, (3, 0), (4, 2), (5, 1), "d" * 16]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from batchgen.errors import StorageFailed
-from batchgen.model import LabelValue, Request
+from batchgen.model import LabelValue, ParamValue, Request
 
 #: A spreadsheet takes a cell that begins so for a formula, and runs it; an apostrophe before it makes it text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -46,7 +46,7 @@ def write(requests: Iterable[Request], path: Path, *, params: Sequence[str], lab
 def _line(request: Request, params: Sequence[str], labels: Sequence[str]) -> Iterable[LabelValue]:
     return (
         request.prompt,
-        *(request.params.get(name) for name in params),
+        *(_flat(request.params.get(name)) for name in params),
         *(request.labels.get(name) for name in labels),
         request.split,
         request.batch_id,
@@ -56,6 +56,11 @@ def _line(request: Request, params: Sequence[str], labels: Sequence[str]) -> Ite
         request.repeat,
         request.key,
     )
+
+
+def _flat(value: ParamValue | None) -> LabelValue:
+    """A list as a manifest's cell writes it."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def _cell(value: LabelValue) -> str | int | float | None:

@@ -236,11 +236,11 @@ def simulate(
 def profiles(name: str | None, as_json: bool, quiet: bool, verbose: int) -> None:
     """List the APIs: parameters, limits, defaults, and what nobody knows; or only that of NAME, which may be a file."""
     from batchgen.adapters.profiles import find_profile, profile_names
-    from batchgen.cli import listing
+    from batchgen.cli import words
 
     found = [find_profile(one) for one in ([name] if name else profile_names())]
     _print(
-        {"profiles": list(map(listing.profile_json, found))} if as_json else None, listing.list_text(found), quiet=quiet
+        {"profiles": list(map(words.profile_json, found))} if as_json else None, words.profiles_text(found), quiet=quiet
     )
 
 

@@ -110,6 +110,10 @@ Rate = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*$"}),
 ]
 Scalar = Annotated[Any, WithJsonSchema(_ANY_SCALAR)]
+#: A parameter may be a list, too; the profile says which.
+Parametric = Annotated[
+    Any, WithJsonSchema({"type": [*_ANY_SCALAR["type"], "array"], "items": {"type": ["string", "number"]}})
+]
 
 
 class Part(BaseModel):
@@ -140,7 +144,7 @@ class PromptEntry(Part):
 
     prompt: Annotated[Text, Field(examples=["A plain fox"])]
     """What the image shows."""
-    params: Annotated[dict[str, Scalar], Field(examples=[{"guidance_scale": 9}])] = {}
+    params: Annotated[dict[str, Parametric], Field(examples=[{"guidance_scale": 9}])] = {}
     """Parameters of the API for this prompt; they win over those of the manifest. null: as if not given."""
     labels: Annotated[dict[str, Scalar], Field(examples=[{"class": "fox"}])] = {}
     """Columns of the index for this prompt; they win over those of the manifest."""
@@ -188,7 +192,7 @@ class FileEntry(Part):
     """A file beside the manifest, or a pattern for several; sorted by name."""
     prompt: Annotated[Text | None, Field(examples=["A {animal} in {style} style"])] = None
     """What the images show; takes the file's columns in braces. Default: the column prompt, as it stands there."""
-    params: Annotated[dict[str, Scalar], Field(examples=[{"guidance_scale": 9}])] = {}
+    params: Annotated[dict[str, Parametric], Field(examples=[{"guidance_scale": 9}])] = {}
     """Parameters for all rows of the file; a row's own win over them. null: as if not given."""
     labels: Annotated[dict[str, Scalar], Field(examples=[{"source": "{animal}.csv"}])] = {}
     """Columns of the index for all rows of the file."""
@@ -295,7 +299,7 @@ class ManifestDocument(Part):
     """Tag of each request, and the start of its file names. Default: the batch_id."""
     profile: Annotated[Text, Field(examples=["sd3", "simulator"])] = "sd3"
     """The API to use."""
-    params: Annotated[dict[str, Scalar], Field(examples=[{"samples": 2, "guidance_scale": 7}])] = {}
+    params: Annotated[dict[str, Parametric], Field(examples=[{"samples": 2, "guidance_scale": 7}])] = {}
     """Parameters of the API for all prompts; the profile says which there are. null: as if not given."""
     prompts: Annotated[
         list[

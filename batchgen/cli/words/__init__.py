@@ -1,6 +1,7 @@
 """What the commands print: for people, and as one JSON object for machines.
 
-`plan` has the words of plans, `batch` those of its beginning, its runs and where it stands; `phrases` is what both say.
+`profiles` has the words of profiles, `plan` those of plans, `batch` those of its beginning, its runs and where it
+stands; `phrases` is what both say.
 """
 
 from batchgen.cli.words.batch import (
@@ -22,6 +23,7 @@ from batchgen.cli.words.plan import (
     preview_json,
     preview_text,
 )
+from batchgen.cli.words.profiles import profile_json, profiles_text
 
 __all__ = [
     "comparison_json",
@@ -33,6 +35,8 @@ __all__ = [
     "explanation_text",
     "preview_json",
     "preview_text",
+    "profile_json",
+    "profiles_text",
     "result_json",
     "result_text",
     "start_json",

@@ -15,7 +15,7 @@ _ROLES = {
 }
 
 
-def list_text(profiles: Sequence[Profile]) -> str:
+def profiles_text(profiles: Sequence[Profile]) -> str:
     """What `profiles` says: each profile whole."""
     return "\n\n".join(map(profile_text, profiles))
 
