@@ -222,7 +222,7 @@ async def test_a_base_url_may_have_a_path_and_a_slash_at_its_end() -> None:
 @pytest.mark.parametrize("url", ["", "api.test", "ftp://api.test", "http://", "https://a b", "http://x:y", "//x"])
 def test_a_base_url_that_cannot_be_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(UsageError, match="base URL"):
-        HTTPImageAPI(a_profile(base_url=url), key=KEY)
+        HTTPImageAPI(a_profile().model_copy(update={"base_url": url}), key=KEY)
 
 
 def test_a_base_url_with_a_name_that_no_resolver_takes_is_refused() -> None:

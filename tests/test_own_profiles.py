@@ -166,6 +166,13 @@ def test_a_manifests_profile_sends_no_key_in_the_clear_or_to_a_look_alike(folder
         read(manifest_with(folder, "mine.yaml"), Settings())
 
 
+def test_a_parameter_that_another_api_has_is_refused_with_the_name_of_that_api(folder: Path) -> None:
+    manifest = folder / "m.yaml"
+    manifest.write_text("prompts: [{prompt: A fox, params: {seed: 1}}]\n")
+    with pytest.raises(ManifestError, match=r"sd3 has no seed.*flux, image-v1, sd15 and sdxl have one"):
+        batchgen.plan(manifest)
+
+
 def test_a_plan_is_made_with_a_profile_of_ones_own(folder: Path) -> None:
     manifest = folder / "m.yaml"
     manifest.write_text("prompts: [{prompt: A fox, params: {samples: 8}}]\n")

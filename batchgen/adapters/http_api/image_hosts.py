@@ -49,10 +49,9 @@ class ImageHosts:
         self._largest = largest
 
     async def __aenter__(self) -> Self:
+        self._resolver = GuardedResolver(self._rule)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections, ttl_dns_cache=300, resolver=GuardedResolver(self._rule)
-            ),
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300, resolver=self._resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=self._timeout,
@@ -61,6 +60,7 @@ class ImageHosts:
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
+        await self._resolver.close()
 
     async def download(self, link: str) -> bytes:
         """The bytes behind a link, whole; see `ports.ImageAPI`."""
