@@ -49,10 +49,11 @@ def judge(image: VerifiedImage, asked: Mapping[str, ParamValue], checks: Checks)
     """What the checks say of an image that is whole.
 
     Args:
-        asked: the request's parameters. A width or height that is not among them cannot be wrong.
+        asked: the request's parameters. A width or height that is not among them cannot be wrong, nor can the size of
+            an image that was to be made larger: nobody documents by how much.
     """
     sides = {"width": image.width, "height": image.height}
-    wrong = any(asked.get(name, pixels) != pixels for name, pixels in sides.items())
+    wrong = "upscale" not in asked and any(asked.get(name, pixels) != pixels for name, pixels in sides.items())
     findings, reasons = [], []
     if wrong and checks.size is not SizeCheck.OFF:
         findings.append(Finding.SIZE)

@@ -115,6 +115,7 @@ def test_a_blank_picture_is_rejected_told_or_passed_over_as_was_said() -> None:
 def test_a_side_that_was_not_asked_for_cannot_be_wrong() -> None:
     assert judge(IMAGE, {}, STRICT).findings == ()
     assert judge(IMAGE, {"width": 64}, STRICT).findings == ()
+    assert judge(IMAGE, {**WRONG, "upscale": "2x"}, STRICT).findings == ()
     assert "instead of any × 9" in (judge(IMAGE, {"height": 9}, STRICT).rejected or "")
 
 

@@ -25,7 +25,7 @@ _EXIT_CODES = """\b
 Exit codes:
   0    all stored
   2    usage or manifest
-  3    finished, some requests failed
+  3    finished, some requests failed or images were rejected
   4    blocked: key or credit
   5    disk or journal
   6    stopped early or in doubt; run again to go on

@@ -61,7 +61,7 @@ class ProgressView(Observer):
             self._waiting.pop(request.key, None)
         if after.state is State.STORED:
             self._done += after.stored
-            self._failed += len(after.missing)
+            self._failed += len(after.missing) + len(after.images) - after.stored
             if self._bar is not None:
                 self._bar.update(after.stored)
         elif after.state is State.FAILED:
