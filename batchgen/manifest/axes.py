@@ -16,8 +16,10 @@ from typing import overload
 
 from batchgen.manifest.names import did_you_mean, shown
 from batchgen.manifest.problems import Refused
+from batchgen.model import ParamValue
 
-Value = str | int | float | bool | None
+#: A tuple is a list that a parameter takes.
+Value = ParamValue | None
 #: Values of one range; more are refused.
 LONGEST = 10**15
 #: `draw` tries this many indices, and as many again for each wanted one, before it gives up.

@@ -309,7 +309,7 @@ class _RowMaker:
             if name in setting.params:
                 labels[f"axis_{name}"] = _as_label(params.get(name))
             elif name in setting.labels:
-                labels[f"axis_{name}"] = setting.labels[name]
+                labels[f"axis_{name}"] = _as_label(setting.labels[name])
         return labels
 
     def _complete(self, given: Given, setting: _Setting, words: Mapping[str, str]) -> dict[str, ParamValue]:
@@ -336,4 +336,4 @@ def _filled(value: LabelValue | Template, words: Mapping[str, str]) -> LabelValu
 
 def _as_label(value: ParamValue | None) -> LabelValue:
     """The value in a column of labels; a list is written as in a table's cell."""
-    return ", ".join(map(written, value)) if isinstance(value, tuple) else value
+    return written(value) if isinstance(value, tuple) else value

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from batchgen.model import ParamValue
+
 #: The hint wherever YAML reads as something else what is meant as text.
 QUOTE = "Put it in quotes to have it as text."
 _LONGEST = 80  # bytes of UTF-8; leaves room for key, sample number and extension in the 255 of a file name
@@ -77,8 +79,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return guess and f"Did you mean {guess}?"
 
 
-def written(value: str | float | bool | None) -> str:
-    """A value as it stands in a text: 7 for 7.0, true for True."""
+def written(value: ParamValue | None) -> str:
+    """A value as it stands in a text: 7 for 7.0, true for True, commas between those of a list."""
+    if isinstance(value, tuple):
+        return ", ".join(map(written, value))
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

@@ -78,33 +78,6 @@ class Job:
         return cls(**fields, fault=None if fault is None else Fault(fault))
 
 
-def fingerprint(self) -> str:
-        """Equal for jobs of equal bodies at one endpoint."""
-        return fingerprint(self.endpoint, self.body)
-
-    def to_line(self) -> bytes:
-        """The job as one line of the record."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps(fields).encode() + b"\n"
-
-    @classmethod
-    def from_line(cls, line: bytes) -> Job:
-        """The job of one line of the record.
-
-        Raises:
-            ValueError, TypeError: the line is not such a job.
-        """
-        fields = json.loads(line)
-        fault = fields.pop("fault", None)
-        return cls(**fields, fault=None if fault is None else Fault(fault))
-
-
-def number_of(body: Mapping[str, ParamValue], name: str, otherwise: float) -> float:
-    """The number that a parameter holds, or *otherwise* if it holds none."""
-    value = body.get(name)
-    return value if isinstance(value, int | float) else otherwise
-
-
 def fingerprint(endpoint: str, body: Mapping[str, ParamValue]) -> str:
     """Equal for equal bodies at one endpoint."""
     return f"{endpoint} {json.dumps(body, sort_keys=True)}"

@@ -14,9 +14,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from batchgen.model import JobId, ParamValue
+from batchgen.model import JobId, ParamValue, number_of
 from batchgen.simulator.faults import Fault
-from batchgen.simulator.jobs import Job, JobBook, number_of
+from batchgen.simulator.jobs import Job, JobBook
 from batchgen.simulator.links import image_format
 from batchgen.simulator.painting import paint
 
