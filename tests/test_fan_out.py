@@ -161,6 +161,13 @@ def test_an_axis_may_sweep_a_list_one_value_at_a_time(tmp_path: Path) -> None:
     assert [request.labels["axis_lora_models"] for request in requests] == ["a", "b"]
 
 
+def test_a_file_of_an_axis_writes_a_list_a_line(tmp_path: Path) -> None:
+    (tmp_path / "loras.txt").write_text("a, b\nc\n")
+    requests = planned(tmp_path, "  - A fox", profile="sdxl", axes="{grid: {lora_models: {file: loras.txt}}}")
+    assert [request.params["lora_models"] for request in requests] == [("a", "b"), ("c",)]
+    assert [request.labels["axis_lora_models"] for request in requests] == ["a, b", "c"]
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [
