@@ -171,6 +171,8 @@ class Profile(_ProfilePart):
     states: States
     fields: Fields
     concurrency: Annotated[int, Field(ge=1)] = 16  #: jobs in flight where the manifest does not say
+    webhook_parameter: str | None = None  #: holds the URL that is called when a job has ended; None: there is none
+    early_urls_parameter: str | None = None  #: true asks for the image links at once; None: there is none
     job_deadline: Annotated[float, Field(gt=0)] = 900  #: seconds until a job without an answer is left for a later run
     price_per_image: float | None = None  #: in the account's currency; None: unknown
     simulated: bool = False  #: answered by the built-in simulator; pictures are drawings

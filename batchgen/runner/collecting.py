@@ -22,6 +22,13 @@ class Lost:
     passing: bool  #: whether the trouble may pass: an outage, a time limit, a link that is not ready or has expired
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """All images of a job, safe on disk before the API said that it had ended."""
+
+    images: tuple[StoredImage, ...]
+
+
 class Collector:
     """Fetches images, so many at once.
 
@@ -60,13 +67,10 @@ class Collector:
         return [one for one in found if isinstance(one, StoredImage)], [one for one in found if isinstance(one, Lost)]
 
     async def _sample(self, request: Request, sample: int, url: str) -> StoredImage | Lost:
-        loop = asyncio.get_running_loop()
         tries = 0
         while True:
             try:
-                async with self._lane:  # held while decoding too: that is what bounds the memory
-                    content = await self._api.download(url)
-                    return await loop.run_in_executor(self._threads, self._keep, request, sample, url, content)
+                return await self._fetch(request, sample, url)
             except ResultUnavailable as unavailable:
                 trouble = unavailable
             tries += 1
@@ -74,10 +78,60 @@ class Collector:
                 return _lost(sample, url, trouble)
             await self._clock.sleep(backoff(tries, draw=self._chance.random(), base=0.5, cap=30.0))
 
+    async def attempt(self, request: Request, sample: int, url: str) -> StoredImage | None:
+        """The sample, safe on disk; None if its link does not give it now. Tried once.
+
+        Raises:
+            StorageFailed: the disk does not take the image.
+        """
+        try:
+            return await self._fetch(request, sample, url)
+        except ResultUnavailable:
+            return None
+
+    async def _fetch(self, request: Request, sample: int, url: str) -> StoredImage:
+        async with self._lane:  # held while decoding too: that is what bounds the memory
+            content = await self._api.download(url)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._keep, request, sample, url, content)
+
     def _keep(self, request: Request, sample: int, url: str, content: bytes) -> StoredImage:
         image = self._check.verify(content)
         name = self._store.keep(f"{request.file_stem}-{sample}", image, content)
         return StoredImage(sample=sample, file_name=name, source_url=url, image=image)
+
+
+class EarlyLinks:
+    """Links that came with the acceptance of a job, and hold its images once it has ended.
+
+    What they answer until then is not documented: whatever is no image that passes the check means 'not yet'.
+
+    Args:
+        urls: one for each sample.
+    """
+
+    def __init__(self, collector: Collector, request: Request, urls: Sequence[str]) -> None:
+        self._collector = collector
+        self._request = request
+        self._urls = urls[: request.samples]
+        self._images: dict[int, StoredImage] = {}
+
+    async def fetched(self) -> Fetched | None:
+        """All of the job's images; None while one is not there. What is there is fetched once.
+
+        Raises:
+            StorageFailed: the disk does not take an image.
+        """
+        left = [sample for sample in range(len(self._urls)) if sample not in self._images]
+        for samples in (left[:1], left[1:]):  # one tells whether the others are worth trying
+            images = await asyncio.gather(*(self._attempt(sample) for sample in samples))
+            self._images.update({image.sample: image for image in images if image is not None})
+            if None in images:
+                return None
+        return Fetched(tuple(self._images[sample] for sample in sorted(self._images)))
+
+    async def _attempt(self, sample: int) -> StoredImage | None:
+        return await self._collector.attempt(self._request, sample, self._urls[sample])
 
 
 def _lost(sample: int, url: str, trouble: ResultUnavailable) -> Lost:

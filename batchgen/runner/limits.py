@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batchgen.model import InDoubt
-from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Observer
+from batchgen.model import Completion, InDoubt
+from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Notices, Observer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +14,13 @@ class RunLimits:
 
     concurrency: int  #: jobs in flight
     rate: float | None = None  #: submissions a second
+    completion: Completion = Completion.POLL
     in_doubt: InDoubt = InDoubt.HOLD
     max_images: int | None = None  #: images asked for by this run, repeated submissions included
     job_deadline: float = 900.0  #: seconds from submission until a job is left for a later run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
+    status_rate: float | None = None  #: status calls a second
     downloads: int = 16  #: images downloaded at once
     decoders: int = 2  #: images decoded at once
 
@@ -33,3 +35,4 @@ class Ports:
     check: ImageCheck
     clock: Clock
     observer: Observer
+    notices: Notices | None = None  #: None: nobody tells when a job has ended

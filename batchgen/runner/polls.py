@@ -1,4 +1,4 @@
-"""One scheduler for all status calls of a run: each job is asked about when its answer is likely."""
+"""One scheduler for all questions of a run about its jobs: each is asked when its answer is likely."""
 
 from __future__ import annotations
 
@@ -6,37 +6,67 @@ import asyncio
 import heapq
 import itertools
 import random
+from collections import OrderedDict
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
+from aiolimiter import AsyncLimiter
+
 from batchgen.errors import RequestRefused, TryLater
-from batchgen.model import Failure, FailureKind, JobId
+from batchgen.model import Failure, FailureKind, JobId, RequestKey
 from batchgen.policy import (
     GIVE_UP_AFTER,
     UNKNOWN_JOB_ANSWERS,
     UNKNOWN_JOB_SECONDS,
     LatencyProfile,
+    Reliance,
     backoff,
+    next_backstop,
     next_poll,
+    quiet_after,
 )
-from batchgen.ports import Clock, Completed, Failed, ImageAPI, Working
+from batchgen.ports import Clock, Completed, Failed, ImageAPI, JobStatus, Working
+from batchgen.runner.collecting import EarlyLinks, Fetched
 
-#: Seconds; a job that is younger was submitted by this run.
-_FRESH = 5.0
+#: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
+_REMEMBERED = 1_024
+
+End = Completed | Failed | Fetched
 
 
 class Overdue(Exception):
     """A job has not ended within its deadline."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """A job whose end is waited for, and what may tell of it besides an answer of the API."""
+
+    job_id: JobId
+    age: float  #: seconds since it was submitted
+    deadline: float  #: seconds from now until it is no longer waited for
+    fresh: bool  #: whether it was submitted just now; any other has most likely ended while nobody asked
+    once: bool = False  #: whether one answer of the API is enough, whatever it says
+    notice: RequestKey | None = None  #: how notices name it; None: none is expected
+    early: EarlyLinks | None = None  #: links that hold its images once it has ended
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Watch:
     """One job that is waited for."""
 
-    job_id: JobId
+    job: Awaited
     submitted: float  #: monotonic seconds
     began: float  #: monotonic seconds; later than `submitted` for a job of an earlier run
     deadline: float  #: monotonic seconds
-    ended: asyncio.Future[Completed | Failed]
+    ended: asyncio.Future[End]
+    at: float = 0.0  #: monotonic; when it is due
+    number: int = -1  #: of its place in the queue; any other is out of date
+    asked: float = 0.0  #: monotonic; the last question about it
+    asking: bool = False
+    backstop: float = 0.0  #: monotonic; until then its links are tried instead
+    heard: bool = False  #: whether a notice came since the last question
+    in_vain: int = 0  #: notices after which it went on
     unknown: int = 0  #: answers in a row that did not know the job
     unknown_since: float = 0.0  #: monotonic; of the first of them
     troubles: int = 0  #: calls in a row without a usable answer
@@ -50,52 +80,85 @@ class _Due:
 
 
 class Polls:
-    """Asks the API about jobs until they end.
+    """Asks about jobs until they end.
 
     Args:
         at_once: status calls that may be under way together.
+        rate: status calls a second; None for no limit.
         chance: where jitter comes from.
     """
 
-    def __init__(self, api: ImageAPI, clock: Clock, *, at_once: int = 32, chance: random.Random) -> None:
+    def __init__(
+        self, api: ImageAPI, clock: Clock, *, at_once: int = 32, rate: float | None = None, chance: random.Random
+    ) -> None:
         self._api = api
         self._clock = clock
         self._chance = chance
         self._lane = asyncio.Semaphore(at_once)
+        self._limiter = None if rate is None else AsyncLimiter(1, 1 / rate)
         self._due: list[_Due] = []
         self._numbers = itertools.count()
         self._woken = asyncio.Event()
         self._not_before = 0.0  #: monotonic; set when the API asks for fewer calls
         self._last_known = -1.0  #: monotonic; when the API last knew a job
+        self._told: dict[RequestKey, _Watch] = {}  #: those of which a notice may tell
+        self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
+        self._notices, self._links = Reliance(), Reliance()
         self.learned = LatencyProfile()
 
-    async def ended(self, job_id: JobId, *, age: float, deadline: float) -> Completed | Failed:
+    async def ended(self, job: Awaited) -> End:
         """Wait for the end of a job.
 
-        Args:
-            age: seconds since it was submitted.
-            deadline: seconds from now until it is no longer waited for.
-
         Raises:
-            Overdue: it has not ended by then.
+            Overdue: it has not ended by its deadline.
             AccountBlocked: the API no longer takes the key.
+            StorageFailed: the disk does not take an image behind its early links.
         """
         now = self._clock.monotonic()
-        end: asyncio.Future[Completed | Failed] = asyncio.get_running_loop().create_future()
-        watch = _Watch(job_id=job_id, submitted=now - age, began=now, deadline=now + deadline, ended=end)
-        # A job of an earlier run has most likely ended while nobody asked.
-        self._plan(watch, self._wait(watch) if age < _FRESH else 0.0)
-        return await end
+        end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        watch = _Watch(job=job, submitted=now - job.age, began=now, deadline=now + job.deadline, ended=end)
+        watch.backstop = now + self._backstop(watch)
+        wait = self._wait(watch) if job.fresh else 0.0
+        if job.notice is not None:
+            self._told[job.notice] = watch
+            if job.notice in self._overtaken:
+                del self._overtaken[job.notice]
+                watch.heard, wait = True, 0.0
+        self._plan(watch, wait)
+        try:
+            return await end
+        finally:
+            if job.notice is not None:
+                self._told.pop(job.notice, None)
+
+    def wake(self, key: RequestKey) -> None:
+        """A notice says that the job of that request may have ended: ask sooner, but not as often as anybody likes."""
+        self._notices.seen()
+        watch = self._told.get(key)
+        if watch is None:
+            self._overtaken[key] = None
+            if len(self._overtaken) > _REMEMBERED:
+                self._overtaken.popitem(last=False)
+            return
+        watch.heard = True
+        if not watch.asking:
+            self._hurry(watch)
 
     async def run(self) -> None:
-        """Make the calls; goes on until cancelled."""
+        """Ask; goes on until cancelled."""
         async with asyncio.TaskGroup() as calls:
             while True:
                 watch = await self._next_due()
                 if watch.ended.done():  # nobody waits any more
                     continue
+                watch.asking = True
+                if self._tries_links(watch):
+                    calls.create_task(self._asked(watch, self._try_links(watch)))
+                    continue
+                if self._limiter is not None:
+                    await self._limiter.acquire()
                 await self._lane.acquire()
-                calls.create_task(self._call(watch))
+                calls.create_task(self._asked(watch, self._ask_in_lane(watch)))
 
     async def _next_due(self) -> _Watch:
         loop = asyncio.get_running_loop()
@@ -105,6 +168,9 @@ class Polls:
                 await self._woken.wait()
                 continue
             first = self._due[0]
+            if first.number != first.watch.number:
+                heapq.heappop(self._due)
+                continue
             # A pause that the API asked for ends, for a job, at the latest with its deadline.
             wait = max(first.at, min(self._not_before, first.watch.deadline)) - self._clock.monotonic()
             if wait <= 0:
@@ -118,40 +184,103 @@ class Polls:
     def _plan(self, watch: _Watch, wait: float) -> None:
         now = self._clock.monotonic()
         # The last question is asked at the deadline itself, so that a job is not given up unasked.
-        at = max(now, min(now + wait, watch.deadline))
-        heapq.heappush(self._due, _Due(at, next(self._numbers), watch))
+        watch.at, watch.number = max(now, min(now + wait, watch.deadline)), next(self._numbers)
+        heapq.heappush(self._due, _Due(watch.at, watch.number, watch))
         if self._due[0].watch is watch:
             self._woken.set()
 
-    async def _call(self, watch: _Watch) -> None:
+    def _hurry(self, watch: _Watch) -> None:
+        at = max(self._clock.monotonic(), watch.asked + quiet_after(watch.in_vain))
+        if at < watch.at:
+            self._plan(watch, at - self._clock.monotonic())
+
+    def _wait(self, watch: _Watch) -> float:
+        if watch.job.notice is not None and self._notices.justified:
+            return self._backstop(watch)
+        now = self._clock.monotonic()
+        watched = now - watch.began
+        wait = next_poll(now - watch.submitted, self.learned, watched=watched, draw=self._chance.random())
+        return min(wait, watch.backstop - now) if self._tries_links(watch) else wait
+
+    def _backstop(self, watch: _Watch) -> float:
+        return next_backstop(self._clock.monotonic() - watch.submitted, self.learned, draw=self._chance.random())
+
+    def _tries_links(self, watch: _Watch) -> bool:
+        now = self._clock.monotonic()
+        return watch.job.early is not None and self._links.justified and now < min(watch.backstop, watch.deadline)
+
+    async def _asked(self, watch: _Watch, question: Coroutine[object, object, None]) -> None:
         try:
-            await self._ask(watch)
+            await question
         except Exception as error:  # noqa: BLE001  # whoever waits for the job is told; the other jobs go on
             _settle(watch, error)
+
+    async def _try_links(self, watch: _Watch) -> None:
+        assert watch.job.early is not None
+        fetched = await watch.job.early.fetched()
+        if fetched is None:
+            self._again(watch, self._wait(watch))
+            return
+        self._links.seen()
+        self._learn(watch)
+        _settle(watch, fetched)
+
+    async def _ask_in_lane(self, watch: _Watch) -> None:
+        try:
+            await self._ask(watch)
         finally:
             self._lane.release()
 
     async def _ask(self, watch: _Watch) -> None:
+        told, watch.heard, watch.asked = watch.heard, False, self._clock.monotonic()
         try:
-            status = await self._api.status(watch.job_id)
+            status = await self._api.status(watch.job.job_id)
         except TryLater as trouble:
+            watch.heard = told or watch.heard  # it has not been answered yet
             self._after_trouble(watch, trouble)
             return
         except RequestRefused as refused:
             self._after_unknown(watch, refused)
             return
         watch.troubles = watch.unknown = 0
-        self._last_known = now = self._clock.monotonic()
+        self._last_known = self._clock.monotonic()
         if isinstance(status, Working):
-            self._again(watch, self._wait(watch))
+            self._after_working(watch, told=told)
+        else:
+            self._after_end(watch, status, told=told or watch.heard or watch.in_vain > 0)
+
+    def _after_working(self, watch: _Watch, *, told: bool) -> None:
+        if watch.job.once:
+            _settle(watch, Overdue())
             return
-        if isinstance(status, Completed) and now - watch.began >= now - watch.submitted - _FRESH:
-            self.learned.add(now - watch.submitted)  # how long an older job took was not seen
+        watch.in_vain += told
+        watch.backstop = self._clock.monotonic() + self._backstop(watch)
+        # A notice may be a little ahead of the status endpoint: that is worth one more question soon.
+        self._again(watch, min(self._wait(watch), quiet_after(watch.in_vain)) if told else self._wait(watch))
+        if watch.heard:
+            self._hurry(watch)
+
+    def _after_end(self, watch: _Watch, status: JobStatus, *, told: bool) -> None:
+        assert not isinstance(status, Working)
+        if isinstance(status, Completed):
+            self._learn(watch)
+            if watch.job.early is not None:
+                self._links.missed()
+            if watch.job.notice is not None and not told:
+                self._notice_missed()
         _settle(watch, status)
 
-    def _wait(self, watch: _Watch) -> float:
-        now = self._clock.monotonic()
-        return next_poll(now - watch.submitted, self.learned, watched=now - watch.began, draw=self._chance.random())
+    def _notice_missed(self) -> None:
+        before = self._notices.justified
+        self._notices.missed()
+        if before and not self._notices.justified:
+            for watch in self._told.values():
+                if not watch.asking:
+                    self._plan(watch, self._wait(watch))
+
+    def _learn(self, watch: _Watch) -> None:
+        if watch.job.fresh:  # how long an older job took was not seen
+            self.learned.add(self._clock.monotonic() - watch.submitted)
 
     def _after_trouble(self, watch: _Watch, trouble: TryLater) -> None:
         """A failed status call says nothing about the job; at most, that fewer calls are wanted."""
@@ -166,7 +295,7 @@ class Polls:
             watch.unknown_since = now
         watch.unknown += 1
         if self._is_lost(watch, now):
-            message = f"The API cannot give the result of job {watch.job_id}: {refused.message}"
+            message = f"The API cannot give the result of job {watch.job.job_id}: {refused.message}"
             failure = Failure(kind=FailureKind.JOB_LOST, message=message, http_status=refused.http_status)
             _settle(watch, Failed(failure=failure, retryable=False))
         else:
@@ -179,13 +308,14 @@ class Polls:
         return (long and knows_others) or now - watch.submitted >= GIVE_UP_AFTER
 
     def _again(self, watch: _Watch, wait: float) -> None:
+        watch.asking = False
         if self._clock.monotonic() >= watch.deadline:
             _settle(watch, Overdue())
         else:
             self._plan(watch, wait)
 
 
-def _settle(watch: _Watch, end: Completed | Failed | Exception) -> None:
+def _settle(watch: _Watch, end: End | Exception) -> None:
     if watch.ended.done():
         return
     if isinstance(end, Exception):
