@@ -31,13 +31,14 @@ if TYPE_CHECKING:
         StorageFailed,
         UsageError,
     )
-    from batchgen.model import FailureKind, InDoubt, Request, Status
+    from batchgen.model import Completion, FailureKind, InDoubt, Request, Status
     from batchgen.ports import Observer
 
 _HOMES = {
     "AccountBlocked": "errors",
     "BatchStatus": "app.standing",
     "BatchgenError": "errors",
+    "Completion": "model",
     "FailureKind": "model",
     "FolderBusy": "errors",
     "InDoubt": "model",
@@ -62,6 +63,7 @@ __all__ = [
     "AccountBlocked",
     "BatchStatus",
     "BatchgenError",
+    "Completion",
     "FailureKind",
     "FolderBusy",
     "InDoubt",

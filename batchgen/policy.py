@@ -113,6 +113,7 @@ class Reliance:
 
     def __init__(self) -> None:
         self._missed = 0
+        self._deceived = False
 
     def seen(self) -> None:
         """It came."""
@@ -122,10 +123,14 @@ class Reliance:
         """A job had ended, and it had not come."""
         self._missed += 1
 
+    def deceived(self) -> None:
+        """It came, and its job went on: it is no sign at all."""
+        self._deceived = True
+
     @property
     def justified(self) -> bool:
         """Whether waiting for it is better than asking."""
-        return self._missed < SIGNS_MISSED_IN_A_ROW
+        return not self._deceived and self._missed < SIGNS_MISSED_IN_A_ROW
 
 
 class InFlightLimit:

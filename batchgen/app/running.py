@@ -26,6 +26,7 @@ from batchgen.adapters.image_check import PillowCheck
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
+from batchgen.app.completion import arranged
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
@@ -233,8 +234,22 @@ async def _carry(
     await asyncio.to_thread(store.sweep)
     limits = _limits(batch)
     with _host(batch) as base_url:
-        async with HTTPImageAPI(profile, key=key, base_url=base_url, connections=limits.concurrency + 64) as api:
-            ports = Ports(api=api, journal=journal, store=store, check=PillowCheck(), clock=clock, observer=observer)
+        async with (
+            arranged(batch.manifest, batch.settings, base_url=base_url) as arrangement,
+            HTTPImageAPI(profile, key=key, base_url=base_url, connections=limits.concurrency + 64) as api,
+        ):
+            if arrangement.secret is not None:
+                api.keep_secret(arrangement.secret)
+            ports = Ports(
+                api=api,
+                journal=journal,
+                store=store,
+                check=PillowCheck(),
+                clock=clock,
+                observer=observer,
+                as_sent=arrangement.as_sent,
+                notices=arrangement.notices,
+            )
             runner = Runner(ports, limits)
             switch.connect(runner)
             if batch.settings.max_runtime is not None:
@@ -250,6 +265,7 @@ def _limits(batch: _Batch) -> RunLimits:
     return RunLimits(
         concurrency=settings.concurrency or manifest.concurrency,
         rate=settings.rate or manifest.rate,
+        completion=settings.completion or manifest.completion,
         in_doubt=settings.in_doubt or manifest.in_doubt,
         max_images=settings.max_images,
         job_deadline=manifest.profile.job_deadline,

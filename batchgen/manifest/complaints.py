@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from batchgen.manifest.document import Location, Mark
 from batchgen.manifest.names import QUOTE, near, shown
 from batchgen.manifest.schema import Axes, Column, Draw, FileEntry, ManifestDocument, Part, PromptEntry
-from batchgen.model import InDoubt
+from batchgen.model import Completion, InDoubt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,8 @@ def _mend(key: str, value: object) -> str | None:
         return QUOTE
     if key == "prompts" and isinstance(value, str):
         return 'Begin the line with "- ".'
-    if key == "in_doubt" and isinstance(value, str) and (guess := near(value, InDoubt)):
+    choices = {"in_doubt": InDoubt, "completion": Completion}.get(key, ())
+    if isinstance(value, str) and (guess := near(value, choices)):
         return f"Did you mean {guess}?"
     return None
 

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from batchgen.manifest.names import shown
-from batchgen.model import InDoubt
+from batchgen.model import Completion, InDoubt
 
 #: Columns that the index has of its own; no label may be called so, in whatever case.
 # fmt: off
@@ -42,6 +42,7 @@ RESERVED = frozenset((
 _RATE = re.compile(r"\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*", re.ASCII)
 _SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600}
 _IN_DOUBT: dict[str, Any] = {"enum": [*(choice.value for choice in InDoubt), None]}
+_COMPLETION: dict[str, Any] = {"enum": [*(choice.value for choice in Completion), None]}
 #: What a label's column may be declared to hold.
 LabelType = Literal["text", "integer", "number", "boolean"]
 _ANY_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
@@ -282,6 +283,7 @@ class ManifestDocument(Part):
         "repeat": "a whole number of at least 1",
         "concurrency": "a whole number of at least 1",
         "rate": "requests per second, minute or hour, like 5/s, 300/min or 10/h",
+        "completion": "poll, webhook, early-urls or detach",
         "in_doubt": "hold, retry or fail",
         "price_per_image": "a number of at least 0",
         "split": "a mapping of names to shares that add up to 1, like {train: 0.9, validation: 0.1}",
@@ -324,6 +326,8 @@ class ManifestDocument(Part):
     """Jobs in flight at the same time. Default: the profile's."""
     rate: Annotated[Rate | None, Field(examples=["5/s", "300/min"])] = None
     """Most requests submitted per second, minute or hour."""
+    completion: Annotated[Completion, Field(strict=False), WithJsonSchema(_COMPLETION)] = Completion.POLL
+    """How to learn that a job has ended: ask, be told, try the image's link, or leave it to a later run."""
     in_doubt: Annotated[InDoubt, Field(strict=False), WithJsonSchema(_IN_DOUBT)] = InDoubt.HOLD
     """What to do with a request that may have been paid for although its answer was lost."""
     price_per_image: Annotated[float | None, Field(ge=0, allow_inf_nan=False, examples=[0.008])] = None

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from batchgen.errors import ResultUnavailable
-from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
+from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage, VerifiedImage
 from batchgen.policy import LINK_TRIES, backoff
 from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore
+
+#: Pixels; a smaller picture behind an early link is none that anybody asked for.
+_SMALLEST = 8
+
+Used = TypeVar("Used")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +73,14 @@ class Collector:
         return [one for one in found if isinstance(one, StoredImage)], [one for one in found if isinstance(one, Lost)]
 
     async def _sample(self, request: Request, sample: int, url: str) -> StoredImage | Lost:
+
+        def keep(content: bytes) -> StoredImage:
+            return self._keep(request, sample, url, content, self._check.verify(content))
+
         tries = 0
         while True:
             try:
-                return await self._fetch(request, sample, url)
+                return await self._fetch(url, keep)
             except ResultUnavailable as unavailable:
                 trouble = unavailable
             tries += 1
@@ -78,25 +88,40 @@ class Collector:
                 return _lost(sample, url, trouble)
             await self._clock.sleep(backoff(tries, draw=self._chance.random(), base=0.5, cap=30.0))
 
+    async def shows(self, request: Request, url: str) -> bool:
+        """Whether an early link gives what may be its image. Tried once, and not kept."""
+
+        def look(content: bytes) -> bool:
+            return not _is_placeholder(self._check.verify(content), request)
+
+        try:
+            return await self._fetch(url, look)
+        except ResultUnavailable:
+            return False
+
     async def attempt(self, request: Request, sample: int, url: str) -> StoredImage | None:
-        """The sample, safe on disk; None if its link does not give it now. Tried once.
+        """The sample behind an early link, safe on disk; None if the link does not give it now. Tried once.
 
         Raises:
             StorageFailed: the disk does not take the image.
         """
+
+        def keep(content: bytes) -> StoredImage | None:
+            image = self._check.verify(content)
+            return None if _is_placeholder(image, request) else self._keep(request, sample, url, content, image)
+
         try:
-            return await self._fetch(request, sample, url)
+            return await self._fetch(url, keep)
         except ResultUnavailable:
             return None
 
-    async def _fetch(self, request: Request, sample: int, url: str) -> StoredImage:
+    async def _fetch(self, url: str, use: Callable[[bytes], Used]) -> Used:
+        """What a thread makes of the bytes behind the link."""
         async with self._lane:  # held while decoding too: that is what bounds the memory
             content = await self._api.download(url)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._keep, request, sample, url, content)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, use, content)
 
-    def _keep(self, request: Request, sample: int, url: str, content: bytes) -> StoredImage:
-        image = self._check.verify(content)
+    def _keep(self, request: Request, sample: int, url: str, content: bytes, image: VerifiedImage) -> StoredImage:
         name = self._store.keep(f"{request.file_stem}-{sample}", image, content)
         return StoredImage(sample=sample, file_name=name, source_url=url, image=image)
 
@@ -116,6 +141,10 @@ class EarlyLinks:
         self._urls = urls[: request.samples]
         self._images: dict[int, StoredImage] = {}
 
+    async def shown(self) -> bool:
+        """Whether the first of them gives what may be its image; nothing is kept."""
+        return await self._collector.shows(self._request, self._urls[0])
+
     async def fetched(self) -> Fetched | None:
         """All of the job's images; None while one is not there. What is there is fetched once.
 
@@ -132,6 +161,12 @@ class EarlyLinks:
 
     async def _attempt(self, sample: int) -> StoredImage | None:
         return await self._collector.attempt(self._request, sample, self._urls[sample])
+
+
+def _is_placeholder(image: VerifiedImage, request: Request) -> bool:
+    """Whether an early link gave a picture that is not the one asked for: 'not yet', until the API says otherwise."""
+    wanted = request.params.get("width", image.width), request.params.get("height", image.height)
+    return (image.width, image.height) != wanted or min(image.width, image.height) < _SMALLEST
 
 
 def _lost(sample: int, url: str, trouble: ResultUnavailable) -> Lost:

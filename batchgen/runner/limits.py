@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from batchgen.model import Completion, InDoubt
+from batchgen.model import Completion, InDoubt, Request
 from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Notices, Observer
 
 
@@ -25,6 +26,10 @@ class RunLimits:
     decoders: int = 2  #: images decoded at once
 
 
+def _as_planned(request: Request) -> Request:
+    return request
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """The world as the runner sees it."""
@@ -35,4 +40,5 @@ class Ports:
     check: ImageCheck
     clock: Clock
     observer: Observer
+    as_sent: Callable[[Request], Request] = _as_planned  #: with what makes the API tell of the end of its job
     notices: Notices | None = None  #: None: nobody tells when a job has ended

@@ -64,6 +64,7 @@ class _Watch:
     number: int = -1  #: of its place in the queue; any other is out of date
     asked: float = 0.0  #: monotonic; the last question about it
     asking: bool = False
+    shown: bool = False  #: whether its links gave a picture before any had been shown to tell the truth
     backstop: float = 0.0  #: monotonic; until then its links are tried instead
     heard: bool = False  #: whether a notice came since the last question
     in_vain: int = 0  #: notices after which it went on
@@ -104,6 +105,7 @@ class Polls:
         self._told: dict[RequestKey, _Watch] = {}  #: those of which a notice may tell
         self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
         self._notices, self._links = Reliance(), Reliance()
+        self._links_proven = False  #: whether the API has confirmed what a link had told
         self.learned = LatencyProfile()
 
     async def ended(self, job: Awaited) -> End:
@@ -217,6 +219,9 @@ class Polls:
 
     async def _try_links(self, watch: _Watch) -> None:
         assert watch.job.early is not None
+        if not self._links_proven:
+            await self._prove_links(watch, watch.job.early)
+            return
         fetched = await watch.job.early.fetched()
         if fetched is None:
             self._again(watch, self._wait(watch))
@@ -224,6 +229,15 @@ class Polls:
         self._links.seen()
         self._learn(watch)
         _settle(watch, fetched)
+
+    async def _prove_links(self, watch: _Watch, early: EarlyLinks) -> None:
+        """The first picture of a run is not believed: some hosts may give another until the image is there."""
+        if not await early.shown():
+            self._again(watch, self._wait(watch))
+            return
+        watch.shown = True
+        await self._lane.acquire()
+        await self._ask_in_lane(watch)
 
     async def _ask_in_lane(self, watch: _Watch) -> None:
         try:
@@ -253,6 +267,8 @@ class Polls:
         if watch.job.once:
             _settle(watch, Overdue())
             return
+        if watch.shown and not self._links_proven:
+            self._links.deceived()
         watch.in_vain += told
         watch.backstop = self._clock.monotonic() + self._backstop(watch)
         # A notice may be a little ahead of the status endpoint: that is worth one more question soon.
@@ -264,7 +280,9 @@ class Polls:
         assert not isinstance(status, Working)
         if isinstance(status, Completed):
             self._learn(watch)
-            if watch.job.early is not None:
+            if watch.shown:
+                self._links_proven = True
+            elif watch.job.early is not None:
                 self._links.missed()
             if watch.job.notice is not None and not told:
                 self._notice_missed()

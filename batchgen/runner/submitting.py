@@ -69,7 +69,7 @@ class Submitter:
         record = await self._recorder.record(request, record, SubmitStarted())
         refused = False
         try:
-            answer = await self._ports.api.submit(request)
+            answer = await self._ports.api.submit(self._ports.as_sent(request))
         except AnswerInDoubt as lost:
             return await self._doubted(request, record, lost)
         except (TryLater, RequestRefused, AccountBlocked) as refusal:

@@ -55,6 +55,9 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
         )
     if counts[Status.PENDING]:
         lines.append(f"  {counts[Status.PENDING]:,} pending" + (f": {result.stopped}" if result.stopped else ""))
+    if result.under_way:
+        jobs = _plural(result.under_way, "submitted job")
+        lines.append(f"  {jobs} left at the API; the next run collects the images, at no further cost")
     lines.append(_next_step(result, shlex.join(again)))
     return "\n".join(lines)
 
@@ -77,6 +80,7 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "batch_id": result.batch_id,
         "run_id": result.run_id,
         "images": {status.value: number for status, number in result.samples.items()},
+        "under_way": result.under_way,
         "stopped": result.stopped,
         "exit_code": result.exit_code,
     }
