@@ -26,7 +26,7 @@ from batchgen.lifecycle import AnswerLost, Event, JobCompleted, JobFailed, Recor
 from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
 from batchgen.ports import Claim, Completed, Failed, Observer, Working
 from batchgen.runner import Ports, RunLimits, Runner
-from batchgen.testing import MemoryImageAPI, MemoryJournal, MemoryStore, VirtualClock, VirtualTimeLoop
+from batchgen.testing import MemoryImageAPI, MemoryJournal, MemoryNotices, MemoryStore, VirtualClock, VirtualTimeLoop
 from tests.factories import a_request
 
 FAILED = Failed(failure=Failure(kind=FailureKind.JOB_FAILED, message="out of luck", code="MODEL_ERROR"), retryable=True)
@@ -40,12 +40,16 @@ class Told(Observer):
     def __init__(self) -> None:
         self.pauses: list[float] = []
         self.left: list[Request] = []
+        self.left_to_a_later_run: list[Request] = []
 
     def paused(self, seconds: float, reason: str) -> None:
         self.pauses.append(seconds)
 
     def overdue(self, request: Request, record: Record) -> None:
         self.left.append(request)
+
+    def left_for_later(self, request: Request, record: Record) -> None:
+        self.left_to_a_later_run.append(request)
 
 
 class Scene:
@@ -57,6 +61,7 @@ class Scene:
         self.clock = VirtualClock()
         self.journal = MemoryJournal(run_id=RunId("run"), clock=self.clock.now)
         self.told = Told()
+        self.notices: MemoryNotices | None = None
         self._limits = {"concurrency": 4} | limits
         self.runner: Runner
         self.seconds = 0.0
@@ -78,6 +83,7 @@ class Scene:
             check=PillowCheck(),
             clock=self.clock,
             observer=self.told,
+            notices=self.notices,
         )
         self.runner = Runner(ports, RunLimits(**self._limits), chance=random.Random(1))
         beside = None if meanwhile is None else asyncio.ensure_future(meanwhile(self))

@@ -81,6 +81,9 @@ class WebhookReceiver:
 
     async def __aexit__(self, *_: object) -> None:
         self._socket.close()
+        for connection in self._server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()  # who has not been heard by now has nothing to say
         await self._server.shutdown(0)
 
     def address(self, key: RequestKey) -> str:

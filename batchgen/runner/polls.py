@@ -279,22 +279,30 @@ class Polls:
     def _after_end(self, watch: _Watch, status: JobStatus, *, told: bool) -> None:
         assert not isinstance(status, Working)
         if isinstance(status, Completed):
-            self._learn(watch)
-            if watch.shown:
-                self._links_proven = True
-            elif watch.job.early is not None:
-                self._links.missed()
-            if watch.job.notice is not None and not told:
-                self._notice_missed()
+            self._judge_signs(watch, told=told)
         _settle(watch, status)
 
-    def _notice_missed(self) -> None:
-        before = self._notices.justified
-        self._notices.missed()
-        if before and not self._notices.justified:
-            for watch in self._told.values():
-                if not watch.asking:
-                    self._plan(watch, self._wait(watch))
+    def _judge_signs(self, watch: _Watch, *, told: bool) -> None:
+        """What the end of a job says about the signs that were to tell of it."""
+        waited = False  # for a sign that did not come: that says nothing about how long jobs take
+        if watch.shown:
+            self._links_proven = True
+        elif watch.job.early is not None:
+            waited = self._links.justified
+            self._links.missed()
+        if watch.job.notice is not None and not told:
+            waited = self._notices.justified
+            self._notices.missed()
+            if waited and not self._notices.justified:
+                self._ask_all()
+        if not waited:
+            self._learn(watch)
+
+    def _ask_all(self) -> None:
+        """No notice is waited for any more."""
+        for watch in self._told.values():
+            if not watch.asking:
+                self._plan(watch, self._wait(watch))
 
     def _learn(self, watch: _Watch) -> None:
         if watch.job.fresh:  # how long an older job took was not seen
