@@ -265,7 +265,7 @@ class Polls:
 
     def _after_working(self, watch: _Watch, *, told: bool) -> None:
         if watch.job.once:
-            _settle(watch, Overdue())
+            self._give_up(watch)
             return
         if watch.shown and not self._links_proven:
             self._links.deceived()
@@ -336,9 +336,17 @@ class Polls:
     def _again(self, watch: _Watch, wait: float) -> None:
         watch.asking = False
         if self._clock.monotonic() >= watch.deadline:
-            _settle(watch, Overdue())
+            self._give_up(watch)
         else:
             self._plan(watch, wait)
+
+    def _give_up(self, watch: _Watch) -> None:
+        """Leave the job to a later run; after a day there is nothing left to wait for."""
+        if self._clock.monotonic() - watch.submitted < GIVE_UP_AFTER:
+            _settle(watch, Overdue())
+            return
+        message = f"Job {watch.job.job_id} has not ended within {GIVE_UP_AFTER / 3600:.0f} hours."
+        _settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))
 
 
 def _settle(watch: _Watch, end: End | Exception) -> None:
