@@ -12,11 +12,12 @@ from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, Brakes, InFlightLimit, b
 from batchgen.ports import Claim, Feed, Notices
 from batchgen.runner.collecting import Collector, EarlyLinks
 from batchgen.runner.limits import Ports, RunLimits
-from batchgen.runner.polls import Awaited, Overdue, Polls
+from batchgen.runner.polls import Polls
 from batchgen.runner.recording import Recorder
 from batchgen.runner.slots import Slots
 from batchgen.runner.stopping import Stop
 from batchgen.runner.submitting import Submitter
+from batchgen.runner.watching import Awaited, Overdue
 
 #: Failures after which the API may still have what was paid for.
 _MAY_STILL_EXIST = (FailureKind.JOB_LOST, FailureKind.RESULT_LOST)

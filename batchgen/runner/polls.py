@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import random
 from collections import OrderedDict
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 
 from aiolimiter import AsyncLimiter
 
 from batchgen.errors import RequestRefused, TryLater
-from batchgen.model import Failure, FailureKind, JobId, RequestKey
+from batchgen.model import Failure, FailureKind, RequestKey
 from batchgen.policy import (
     GIVE_UP_AFTER,
     UNKNOWN_JOB_ANSWERS,
@@ -26,58 +23,11 @@ from batchgen.policy import (
     quiet_after,
 )
 from batchgen.ports import Clock, Completed, Failed, ImageAPI, JobStatus, Working
-from batchgen.runner.collecting import EarlyLinks, Fetched
+from batchgen.runner.collecting import EarlyLinks
+from batchgen.runner.watching import Awaited, End, Overdue, Schedule, Watch, settle
 
 #: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
 _REMEMBERED = 1_024
-
-End = Completed | Failed | Fetched
-
-
-class Overdue(Exception):
-    """A job has not ended within its deadline."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Awaited:
-    """A job whose end is waited for, and what may tell of it besides an answer of the API."""
-
-    job_id: JobId
-    age: float  #: seconds since it was submitted
-    deadline: float  #: seconds from now until it is no longer waited for
-    fresh: bool  #: whether it was submitted just now; any other has most likely ended while nobody asked
-    once: bool = False  #: whether one answer of the API is enough, whatever it says
-    notice: RequestKey | None = None  #: how notices name it; None: none is expected
-    early: EarlyLinks | None = None  #: links that hold its images once it has ended
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Watch:
-    """One job that is waited for."""
-
-    job: Awaited
-    submitted: float  #: monotonic seconds
-    began: float  #: monotonic seconds; later than `submitted` for a job of an earlier run
-    deadline: float  #: monotonic seconds
-    ended: asyncio.Future[End]
-    at: float = 0.0  #: monotonic; when it is due
-    number: int = -1  #: of its place in the queue; any other is out of date
-    asked: float = 0.0  #: monotonic; the last question about it
-    asking: bool = False
-    shown: bool = False  #: whether its links gave a picture before any had been shown to tell the truth
-    backstop: float = 0.0  #: monotonic; until then its links are tried instead
-    heard: bool = False  #: whether a notice came since the last question
-    in_vain: int = 0  #: notices after which it went on
-    unknown: int = 0  #: answers in a row that did not know the job
-    unknown_since: float = 0.0  #: monotonic; of the first of them
-    troubles: int = 0  #: calls in a row without a usable answer
-
-
-@dataclass(slots=True, order=True)
-class _Due:
-    at: float
-    number: int
-    watch: _Watch = field(compare=False)
 
 
 class Polls:
@@ -97,12 +47,9 @@ class Polls:
         self._chance = chance
         self._lane = asyncio.Semaphore(at_once)
         self._limiter = None if rate is None else AsyncLimiter(1, 1 / rate)
-        self._due: list[_Due] = []
-        self._numbers = itertools.count()
-        self._woken = asyncio.Event()
-        self._not_before = 0.0  #: monotonic; set when the API asks for fewer calls
+        self._schedule = Schedule(clock)
         self._last_known = -1.0  #: monotonic; when the API last knew a job
-        self._told: dict[RequestKey, _Watch] = {}  #: those of which a notice may tell
+        self._told: dict[RequestKey, Watch] = {}  #: those of which a notice may tell
         self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
         self._notices, self._links = Reliance(), Reliance()
         self._links_proven = False  #: whether the API has confirmed what a link had told
@@ -118,7 +65,7 @@ class Polls:
         """
         now = self._clock.monotonic()
         end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        watch = _Watch(job=job, submitted=now - job.age, began=now, deadline=now + job.deadline, ended=end)
+        watch = Watch(job=job, submitted=now - job.age, began=now, deadline=now + job.deadline, ended=end)
         watch.backstop = now + self._backstop(watch)
         wait = self._wait(watch) if job.fresh else 0.0
         if job.notice is not None:
@@ -126,7 +73,7 @@ class Polls:
             if job.notice in self._overtaken:
                 del self._overtaken[job.notice]
                 watch.heard, wait = True, 0.0
-        self._plan(watch, wait)
+        self._schedule.plan(watch, wait)
         try:
             return await end
         finally:
@@ -150,7 +97,7 @@ class Polls:
         """Ask; goes on until cancelled."""
         async with asyncio.TaskGroup() as calls:
             while True:
-                watch = await self._next_due()
+                watch = await self._schedule.next_due()
                 if watch.ended.done():  # nobody waits any more
                     continue
                 watch.asking = True
@@ -162,41 +109,12 @@ class Polls:
                 await self._lane.acquire()
                 calls.create_task(self._asked(watch, self._ask_in_lane(watch)))
 
-    async def _next_due(self) -> _Watch:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._woken.clear()
-            if not self._due:
-                await self._woken.wait()
-                continue
-            first = self._due[0]
-            if first.number != first.watch.number:
-                heapq.heappop(self._due)
-                continue
-            # A pause that the API asked for ends, for a job, at the latest with its deadline.
-            wait = max(first.at, min(self._not_before, first.watch.deadline)) - self._clock.monotonic()
-            if wait <= 0:
-                return heapq.heappop(self._due).watch
-            timer = loop.call_later(wait, self._woken.set)
-            try:
-                await self._woken.wait()
-            finally:
-                timer.cancel()
-
-    def _plan(self, watch: _Watch, wait: float) -> None:
-        now = self._clock.monotonic()
-        # The last question is asked at the deadline itself, so that a job is not given up unasked.
-        watch.at, watch.number = max(now, min(now + wait, watch.deadline)), next(self._numbers)
-        heapq.heappush(self._due, _Due(watch.at, watch.number, watch))
-        if self._due[0].watch is watch:
-            self._woken.set()
-
-    def _hurry(self, watch: _Watch) -> None:
+    def _hurry(self, watch: Watch) -> None:
         at = max(self._clock.monotonic(), watch.asked + quiet_after(watch.in_vain))
         if at < watch.at:
-            self._plan(watch, at - self._clock.monotonic())
+            self._schedule.plan(watch, at - self._clock.monotonic())
 
-    def _wait(self, watch: _Watch) -> float:
+    def _wait(self, watch: Watch) -> float:
         if watch.job.notice is not None and self._notices.justified:
             return self._backstop(watch)
         now = self._clock.monotonic()
@@ -204,20 +122,20 @@ class Polls:
         wait = next_poll(now - watch.submitted, self.learned, watched=watched, draw=self._chance.random())
         return min(wait, watch.backstop - now) if self._tries_links(watch) else wait
 
-    def _backstop(self, watch: _Watch) -> float:
+    def _backstop(self, watch: Watch) -> float:
         return next_backstop(self._clock.monotonic() - watch.submitted, self.learned, draw=self._chance.random())
 
-    def _tries_links(self, watch: _Watch) -> bool:
+    def _tries_links(self, watch: Watch) -> bool:
         now = self._clock.monotonic()
         return watch.job.early is not None and self._links.justified and now < min(watch.backstop, watch.deadline)
 
-    async def _asked(self, watch: _Watch, question: Coroutine[object, object, None]) -> None:
+    async def _asked(self, watch: Watch, question: Coroutine[object, object, None]) -> None:
         try:
             await question
         except Exception as error:  # noqa: BLE001  # whoever waits for the job is told; the other jobs go on
-            _settle(watch, error)
+            settle(watch, error)
 
-    async def _try_links(self, watch: _Watch) -> None:
+    async def _try_links(self, watch: Watch) -> None:
         assert watch.job.early is not None
         if not self._links_proven:
             await self._prove_links(watch, watch.job.early)
@@ -228,9 +146,9 @@ class Polls:
             return
         self._links.seen()
         self._learn(watch)
-        _settle(watch, fetched)
+        settle(watch, fetched)
 
-    async def _prove_links(self, watch: _Watch, early: EarlyLinks) -> None:
+    async def _prove_links(self, watch: Watch, early: EarlyLinks) -> None:
         """The first picture of a run is not believed: some hosts may give another until the image is there."""
         if not await early.shown():
             self._again(watch, self._wait(watch))
@@ -239,13 +157,13 @@ class Polls:
         await self._lane.acquire()
         await self._ask_in_lane(watch)
 
-    async def _ask_in_lane(self, watch: _Watch) -> None:
+    async def _ask_in_lane(self, watch: Watch) -> None:
         try:
             await self._ask(watch)
         finally:
             self._lane.release()
 
-    async def _ask(self, watch: _Watch) -> None:
+    async def _ask(self, watch: Watch) -> None:
         told, watch.heard, watch.asked = watch.heard, False, self._clock.monotonic()
         try:
             status = await self._api.status(watch.job.job_id)
@@ -263,7 +181,7 @@ class Polls:
         else:
             self._after_end(watch, status, told=told or watch.heard or watch.in_vain > 0)
 
-    def _after_working(self, watch: _Watch, *, told: bool) -> None:
+    def _after_working(self, watch: Watch, *, told: bool) -> None:
         if watch.job.once:
             self._give_up(watch)
             return
@@ -276,13 +194,13 @@ class Polls:
         if watch.heard:
             self._hurry(watch)
 
-    def _after_end(self, watch: _Watch, status: JobStatus, *, told: bool) -> None:
+    def _after_end(self, watch: Watch, status: JobStatus, *, told: bool) -> None:
         assert not isinstance(status, Working)
         if isinstance(status, Completed):
             self._judge_signs(watch, told=told)
-        _settle(watch, status)
+        settle(watch, status)
 
-    def _judge_signs(self, watch: _Watch, *, told: bool) -> None:
+    def _judge_signs(self, watch: Watch, *, told: bool) -> None:
         """What the end of a job says about the signs that were to tell of it."""
         waited = False  # for a sign that did not come: that says nothing about how long jobs take
         if watch.shown:
@@ -302,20 +220,20 @@ class Polls:
         """No notice is waited for any more."""
         for watch in self._told.values():
             if not watch.asking:
-                self._plan(watch, self._wait(watch))
+                self._schedule.plan(watch, self._wait(watch))
 
-    def _learn(self, watch: _Watch) -> None:
+    def _learn(self, watch: Watch) -> None:
         if watch.job.fresh:  # how long an older job took was not seen
             self.learned.add(self._clock.monotonic() - watch.submitted)
 
-    def _after_trouble(self, watch: _Watch, trouble: TryLater) -> None:
+    def _after_trouble(self, watch: Watch, trouble: TryLater) -> None:
         """A failed status call says nothing about the job; at most, that fewer calls are wanted."""
         watch.troubles += 1
         if trouble.retry_after is not None:
-            self._not_before = max(self._not_before, self._clock.monotonic() + trouble.retry_after)
+            self._schedule.not_before = max(self._schedule.not_before, self._clock.monotonic() + trouble.retry_after)
         self._again(watch, backoff(watch.troubles, draw=self._chance.random(), base=0.5, cap=30.0))
 
-    def _after_unknown(self, watch: _Watch, refused: RequestRefused) -> None:
+    def _after_unknown(self, watch: Watch, refused: RequestRefused) -> None:
         now = self._clock.monotonic()
         if not watch.unknown:
             watch.unknown_since = now
@@ -323,36 +241,27 @@ class Polls:
         if self._is_lost(watch, now):
             message = f"The API cannot give the result of job {watch.job.job_id}: {refused.message}"
             failure = Failure(kind=FailureKind.JOB_LOST, message=message, http_status=refused.http_status)
-            _settle(watch, Failed(failure=failure, retryable=False))
+            settle(watch, Failed(failure=failure, retryable=False))
         else:
             self._again(watch, backoff(watch.unknown, draw=self._chance.random()))
 
-    def _is_lost(self, watch: _Watch, now: float) -> bool:
+    def _is_lost(self, watch: Watch, now: float) -> bool:
         """Whether it is the job that is unknown, for good, and not the API that is out of order."""
         long = watch.unknown >= UNKNOWN_JOB_ANSWERS and now - watch.unknown_since >= UNKNOWN_JOB_SECONDS
         knows_others = self._last_known >= watch.unknown_since
         return (long and knows_others) or now - watch.submitted >= GIVE_UP_AFTER
 
-    def _again(self, watch: _Watch, wait: float) -> None:
+    def _again(self, watch: Watch, wait: float) -> None:
         watch.asking = False
         if self._clock.monotonic() >= watch.deadline:
             self._give_up(watch)
         else:
-            self._plan(watch, wait)
+            self._schedule.plan(watch, wait)
 
-    def _give_up(self, watch: _Watch) -> None:
+    def _give_up(self, watch: Watch) -> None:
         """Leave the job to a later run; after a day there is nothing left to wait for."""
         if self._clock.monotonic() - watch.submitted < GIVE_UP_AFTER:
-            _settle(watch, Overdue())
+            settle(watch, Overdue())
             return
         message = f"Job {watch.job.job_id} has not ended within {GIVE_UP_AFTER / 3600:.0f} hours."
-        _settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))
-
-
-def _settle(watch: _Watch, end: End | Exception) -> None:
-    if watch.ended.done():
-        return
-    if isinstance(end, Exception):
-        watch.ended.set_exception(end)
-    else:
-        watch.ended.set_result(end)
+        settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))
