@@ -101,6 +101,7 @@ class ResultLost:
     """A link gave no usable image; the job is asked for fresh ones, or the request is submitted anew."""
 
     failure: Failure
+    images: tuple[StoredImage, ...] = ()  #: those of its images that are safe on disk all the same
     again: bool = False  #: whether to submit anew, which the user asked for by reopening the request
     kind: Literal["ResultLost"] = "ResultLost"
 
@@ -148,6 +149,7 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.IN_DOUBT, Resubmitted): (State.PLANNED,),
         (State.IN_DOUBT, GaveUp): (State.FAILED,),
         (State.SUBMITTED, JobCompleted): (State.READY,),
+        (State.SUBMITTED, ImagesStored): (State.STORED,),
         (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED),
         (State.READY, ImagesStored): (State.STORED,),
         (State.READY, ResultLost): (State.SUBMITTED, State.PLANNED),
@@ -175,7 +177,7 @@ class Record:
     job_id: JobId | None = None
     early_urls: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
-    images: tuple[StoredImage, ...] = ()
+    images: tuple[StoredImage, ...] = ()  #: safe on disk; some may be while others are still waited for
     missing: tuple[MissingImage, ...] = ()
     response: str | None = None  #: the API's last answer about the end of a job
     failure: Failure | None = None  #: the last one; cleared by success
@@ -212,6 +214,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 job_id=None,
                 completed_at=None,
                 results_lost=0,
+                images=(),
                 reopened=False,
             )
         case SubmitAccepted():
@@ -262,6 +265,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 state=State.PLANNED if event.again else State.SUBMITTED,
                 failure=event.failure,
                 urls=(),
+                images=event.images,
                 results_lost=record.results_lost + 1,
             )
         case GaveUp():

@@ -246,6 +246,21 @@ def test_a_job_that_failed_is_found_by_the_status_endpoint_although_its_links_st
     assert jobs.run(requests(3)) == [State.STORED, State.FAILED, State.STORED]
 
 
+def test_an_image_that_was_there_early_is_kept_although_its_job_then_fails() -> None:
+    def download(url: str) -> ResultUnavailable | None:
+        return ResultUnavailable("404", http_status=404) if url.endswith("/1") else None
+
+    jobs = early(ends={"key-0009": FAILED}, concurrency=1)
+    wanted = requests(10, params={"samples": 2})
+    usual = jobs.scene.api._download._function
+    assert usual is not None
+    jobs.scene.api._download._function = lambda url: download(url) if "key-0009" in url else usual(url)
+    assert jobs.run(wanted) == [State.STORED] * 10
+    record = jobs.scene.record(wanted[9])
+    assert [image.sample for image in record.images] == [0]
+    assert [(lost.sample, lost.failure) for lost in record.missing] == [(1, FAILED.failure)]
+
+
 def test_too_few_early_links_are_not_tried() -> None:
     jobs = early(early=lambda links: links[:1])
     assert jobs.run(requests(1, params={"samples": 2})) == [State.STORED]

@@ -622,6 +622,55 @@ def test_a_disk_that_gives_way_stops_submitting_and_is_told() -> None:
     assert len(scene.api.submitted) < 20
 
 
+def kept_and_lost(scene: Scene, request: Request) -> tuple[list[int], list[int]]:
+    """Its samples that are stored, and those that are not."""
+    record = scene.record(request)
+    return [image.sample for image in record.images], [lost.sample for lost in record.missing]
+
+
+def test_an_image_that_is_safe_is_kept_although_its_link_fails_later() -> None:
+    downloads = {"first": 0}
+
+    def download(url: str) -> ResultUnavailable | None:
+        if url.endswith("/1"):
+            return GONE_IMAGE
+        downloads["first"] += 1
+        return GONE_IMAGE if downloads["first"] > 1 else None
+
+    scene = Scene(MemoryImageAPI(download=download))
+    [request] = requests(1, params={"samples": 2})
+    assert scene.run([request]) == [State.STORED]
+    assert kept_and_lost(scene, request) == ([0], [1])
+    assert downloads["first"] == 1
+
+
+@pytest.mark.parametrize("end", [FAILED, RequestRefused("404", http_status=404)])
+def test_an_image_that_is_safe_is_kept_although_its_job_fails_or_is_lost_later(end: Failed | RequestRefused) -> None:
+    answers = iter([None, None])
+
+    def status(job_id: JobId) -> Failed | RequestRefused | None:
+        return next(answers, end)
+
+    def download(url: str) -> ResultUnavailable | None:
+        return GONE_IMAGE if url.endswith("/1") else None
+
+    scene = Scene(MemoryImageAPI(status=status, download=download), job_deadline=1e6)
+    [request] = requests(1, params={"samples": 2})
+    assert scene.run([request]) == [State.STORED]
+    assert kept_and_lost(scene, request) == ([0], [1])
+    assert len(scene.api.submitted) == 1
+
+
+def test_what_is_safe_of_an_outage_is_on_record_for_the_next_run() -> None:
+    scene = Scene(
+        MemoryImageAPI(download=lambda url: ResultUnavailable("503", http_status=503) if url.endswith("/1") else None)
+    )
+    [request] = requests(1, params={"samples": 2})
+    assert scene.run([request]) == [State.READY]
+    assert kept_and_lost(scene, request) == ([0], [])
+    assert scene.told.left == [request]
+
+
 OUTCOMES = st.sampled_from(
     [
         None,

@@ -63,14 +63,22 @@ class Collector:
         """Let the threads go."""
         self._threads.shutdown(cancel_futures=True)
 
-    async def collect(self, request: Request, urls: Sequence[str]) -> tuple[list[StoredImage], list[Lost]]:
+    async def collect(
+        self, request: Request, urls: Sequence[str], have: Sequence[StoredImage] = ()
+    ) -> tuple[list[StoredImage], list[Lost]]:
         """Every sample that a link is for, in order: those that are safe on disk, and the others.
+
+        Args:
+            have: those that are safe already.
 
         Raises:
             StorageFailed: the disk does not take an image.
         """
-        found = await asyncio.gather(*(self._sample(request, n, url) for n, url in enumerate(urls[: request.samples])))
-        return [one for one in found if isinstance(one, StoredImage)], [one for one in found if isinstance(one, Lost)]
+        safe = {image.sample: image for image in have}
+        left = [sample for sample in range(min(len(urls), request.samples)) if sample not in safe]
+        found = await asyncio.gather(*(self._sample(request, sample, urls[sample]) for sample in left))
+        safe.update({one.sample: one for one in found if isinstance(one, StoredImage)})
+        return [safe[sample] for sample in sorted(safe)], [one for one in found if isinstance(one, Lost)]
 
     async def _sample(self, request: Request, sample: int, url: str) -> StoredImage | Lost:
 
@@ -140,6 +148,11 @@ class EarlyLinks:
         self._request = request
         self._urls = urls[: request.samples]
         self._images: dict[int, StoredImage] = {}
+
+    @property
+    def images(self) -> Sequence[StoredImage]:
+        """Those that are safe on disk by now."""
+        return tuple(self._images.values())
 
     async def shown(self) -> bool:
         """Whether the first of them gives what may be its image; nothing is kept."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import ENDED, AnswerLost, GaveUp, ImagesStored, Record, Reopened, ResultLost, State
-from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request
+from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
 from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, Brakes, InFlightLimit, backoff
 from batchgen.ports import Claim, Feed, Notices
-from batchgen.runner.collecting import Collector, EarlyLinks
+from batchgen.runner.collecting import Collector, EarlyLinks, Lost
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.polls import Polls
 from batchgen.runner.recording import Recorder
@@ -212,13 +213,15 @@ class Runner:
         if fresh and detached:
             self._ports.observer.left_for_later(request, record)
             raise Overdue
+        job = self._awaited(request, record, fresh=fresh)
         try:
-            end = await self._polls.ended(self._awaited(request, record, fresh=fresh))
+            end = await self._polls.ended(job)
         except Overdue:
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)
             raise
-        record = await self._recorder.record_end(request, record, end)
+        early = () if job.early is None else job.early.images
+        record = await self._recorder.record_end(request, record, end, early=early)
         if record.state is State.STORED:
             self._brakes.stored()
         return record
@@ -249,29 +252,37 @@ class Runner:
         """
         if isinstance(self._stop.error, StorageFailed):
             raise Overdue  # no room for images; the next run fetches them
-        images, lost = await self._collector.collect(request, record.urls)
+        images, lost = await self._collector.collect(request, record.urls, record.images)
+        stored = ImagesStored(images=tuple(images), missing=_missing(request, images, lost))
         if not lost:
             self._brakes.stored()
-            made = len(images)
-            unmade = tuple(_unmade(sample, made, request.samples) for sample in range(made, request.samples))
-            return await self._recorder.record(request, record, ImagesStored(images=tuple(images), missing=unmade))
+            return await self._recorder.record(request, record, stored)
         failure = lost[0].missing.failure
         self._ports.observer.trouble(request, failure.message)
+        # What is safe is written down before anything else may happen to the job.
+        result_lost = ResultLost(failure=failure, images=stored.images)
         if record.job_id is not None and fresh_links < FRESH_LINKS:
-            return await self._recorder.record(request, record, ResultLost(failure=failure))
+            return await self._recorder.record(request, record, result_lost)
         age = self._ports.clock.now() - (record.completed_at or 0.0)
         if age < GIVE_UP_AFTER and any(one.passing for one in lost):
+            if record.job_id is not None and len(images) > len(record.images):
+                record = await self._recorder.record(request, record, result_lost)
             self._ports.observer.overdue(request, record)
             self._stop.pull(self._brakes.missed(failure.message))
             raise Overdue
+        if images:
+            return await self._recorder.record(request, record, stored)
         if record.reopened:
             return await self._recorder.record(request, record, ResultLost(failure=failure, again=True))
-        if not images:
-            return await self._recorder.record(request, record, GaveUp(failure=failure))
-        gone = [one.missing for one in lost]
-        made = len(images) + len(gone)
-        gone += [_unmade(sample, made, request.samples) for sample in range(made, request.samples)]
-        return await self._recorder.record(request, record, ImagesStored(images=tuple(images), missing=tuple(gone)))
+        return await self._recorder.record(request, record, GaveUp(failure=failure))
+
+
+def _missing(request: Request, images: Sequence[StoredImage], lost: Sequence[Lost]) -> tuple[MissingImage, ...]:
+    """The samples without an image, each with its reason."""
+    safe, gone = {image.sample for image in images}, {one.missing.sample: one.missing for one in lost}
+    made = len(safe) + len(gone)
+    left = (sample for sample in range(request.samples) if sample not in safe)
+    return tuple(gone.get(sample) or _unmade(sample, made, request.samples) for sample in left)
 
 
 def _unmade(sample: int, made: int, wanted: int) -> MissingImage:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import Event, ImagesStored, JobCompleted, JobFailed, Record
-from batchgen.model import FailureKind, Request
+from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
 from batchgen.policy import JOB_FAILURES
 from batchgen.ports import Completed, Failed
 from batchgen.runner.collecting import Fetched
@@ -39,8 +41,18 @@ class Recorder:
                 self._ports.observer.trouble(request, f"not yet on disk: {event}")
                 await self._ports.clock.sleep(1.0)
 
-    async def record_end(self, request: Request, record: Record, end: Completed | Failed | Fetched) -> Record:
+    async def record_end(
+        self,
+        request: Request,
+        record: Record,
+        end: Completed | Failed | Fetched,
+        *,
+        early: Sequence[StoredImage] = (),
+    ) -> Record:
         """The record after the end of the request's job.
+
+        Args:
+            early: its images that were there before, safe on disk.
 
         Raises:
             AccountBlocked: the account is why it failed.
@@ -53,9 +65,19 @@ class Recorder:
             return await self.record_paid(request, record, completed)
         again = end.blocked is not None or (end.retryable and record.job_failures + 1 < JOB_FAILURES)
         again = again or (record.reopened and end.failure.kind is FailureKind.JOB_LOST)
-        if again:
+        if images := {image.sample: image for image in (*record.images, *early)}:
+            event: Event = _what_there_is(request, images, end.failure)  # it is not paid for a second time
+        else:
+            event = JobFailed(failure=end.failure, again=again, response=end.response)
+        if again and not images:
             self._ports.observer.trouble(request, end.failure.message)
-        record = await self.record(request, record, JobFailed(failure=end.failure, again=again, response=end.response))
+        record = await self.record(request, record, event)
         if end.blocked is not None:
             raise end.blocked
         return record
+
+
+def _what_there_is(request: Request, images: Mapping[int, StoredImage], failure: Failure) -> ImagesStored:
+    left = (sample for sample in range(request.samples) if sample not in images)
+    missing = tuple(MissingImage(sample=sample, failure=failure) for sample in left)
+    return ImagesStored(images=tuple(images[sample] for sample in sorted(images)), missing=missing)
