@@ -24,10 +24,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 import pandas as pd
-from batchgen.simulator.faults import PLACES, Fault, Faults
 from PIL import Image
 
 from batchgen import cli
@@ -35,23 +35,31 @@ from batchgen.adapters.http_api import HTTPImageAPI, Timeouts
 from batchgen.adapters.profiles import find_profile
 from batchgen.app import running
 from batchgen.model import Completion
-from batchgen.simulator import Audit, Behaviour, Simulator, background
+from batchgen.policy import backoff
+from batchgen.runner import RunLimits
+from batchgen.simulator import Audit, Behaviour, Limits, Simulator, background
+from batchgen.simulator.faults import PLACES, Fault, Faults
 
 KEY = "sk-campaign/5ecret+key=1"
 #: Runs after which a batch should have ended.
 MOST_RUNS = 30
 #: What may have been paid for and is held, or waits: a later run goes on with it.
 _OPEN = frozenset({"pending", "in_doubt"})
-_TIMEOUTS = Timeouts(connect=3.0, submit=3.0, status=2.0, silence=2.0, download=5.0)
+#: Seconds in place of those that a run has by itself.
 _PATIENCE = {
     "batchgen.runner.polls.GIVE_UP_AFTER": 12.0,
     "batchgen.runner.loop.GIVE_UP_AFTER": 12.0,
     "batchgen.runner.polls.UNKNOWN_JOB_SECONDS": 2.0,
-    "batchgen.runner.collecting.LINK_TRIES": 5,
     "batchgen.policy.SIGN_UNKNOWN": 3.0,
     "batchgen.policy.SIGN_AT_LEAST": 1.0,
     "batchgen.policy.SIGN_AT_MOST": 4.0,
 }
+#: Seconds, as those of `_PATIENCE`.
+_JOB_DEADLINE = 5.0
+#: Bytes.
+_LARGEST_IMAGE = 1_000_000
+#: Times that a link is tried before fresh ones are asked for.
+_LINK_TRIES = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,24 +96,28 @@ def every_fault(seed: int) -> Faults:
         place: {fault: round(dice.uniform(0.03, 0.05), 4) for fault in sorted(faults)}
         for place, faults in PLACES.items()
     }
-    return Faults(**shares, hang=6.0, drip=0.3, oversized=70_000_000)
+    return Faults(**shares, hang=6.0, drip=0.3, oversized=2 * _LARGEST_IMAGE)
 
 
-def run_campaign(folder: Path, *, completion: Completion, seed: int, requests: int = 300) -> Campaign:
+def run_campaign(
+    folder: Path, *, completion: Completion, seed: int, requests: int = 300, patience: float = 0.5
+) -> Campaign:
     """Run a batch to its end under every fault.
 
     Args:
         folder: an empty one.
+        patience: a share of `_PATIENCE`, and of every time limit and pause.
     """
     campaign = Campaign(completion=completion, seed=seed, requests=requests)
-    behaviour = Behaviour(latency=(0.05, 0.5), pictures="tiny", faults=every_fault(seed))
+    faults, limits = every_fault(seed), Limits(wait=patience)
+    behaviour = Behaviour(latency=(0.05, 0.5), pictures="tiny", faults=faults, limits=limits)
     simulator = Simulator(find_profile("sd3"), key=KEY, behaviour=behaviour, seed=seed)
     manifest, out = folder / "faults.yaml", folder / "out"
     prompts = [{"prompt": f"number {n}", "params": {"samples": 1 + n % 2}} for n in range(requests)]
     params = {"width": 32, "height": 24}
     manifest.write_text(json.dumps({"batch_id": "faults", "profile": "sd3", "params": params, "prompts": prompts}))
     began = time.monotonic()
-    with background(simulator) as url, _impatient():
+    with background(simulator) as url, _impatient(patience):
         command = ["run", str(manifest), "--out", str(out), "--base-url", url, "-vv"]
         _run_to_the_end(campaign, command, out)
         campaign.audit = simulator.audit()
@@ -156,14 +168,26 @@ def _command(campaign: Campaign, arguments: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
+def _impatient(share: float) -> Iterator[None]:
     """A day in seconds."""
-    limits = running._limits
+    usual = running._limits
+    timeouts = Timeouts(connect=3 * share, submit=3 * share, status=2 * share, silence=2 * share, download=5 * share)
+
+    def limited(batch: Any) -> RunLimits:
+        return replace(usual(batch), job_deadline=share * _JOB_DEADLINE)
+
+    def sooner(failures: int, **settings: Any) -> float:
+        return share * backoff(failures, **settings)
+
     with contextlib.ExitStack() as stack:
-        for name, value in _PATIENCE.items():
-            stack.enter_context(patch(name, value))
-        stack.enter_context(patch.object(running, "HTTPImageAPI", partial(HTTPImageAPI, timeouts=_TIMEOUTS)))
-        stack.enter_context(patch.object(running, "_limits", lambda batch: replace(limits(batch), job_deadline=5.0)))
+        for module in ("collecting", "loop", "pace", "polls"):
+            stack.enter_context(patch(f"batchgen.runner.{module}.backoff", sooner))
+        for name, seconds in _PATIENCE.items():
+            stack.enter_context(patch(name, share * seconds))
+        stack.enter_context(patch("batchgen.runner.collecting.LINK_TRIES", _LINK_TRIES))
+        api = partial(HTTPImageAPI, timeouts=timeouts, largest_image=_LARGEST_IMAGE)
+        stack.enter_context(patch.object(running, "HTTPImageAPI", api))
+        stack.enter_context(patch.object(running, "_limits", limited))
         yield
 
 
@@ -226,9 +250,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             campaign = run_campaign(Path(folder), completion=completion, seed=seed, requests=wanted.requests)
         broken += bool(campaign.problems)
-        print(campaign.line(), flush=True)  # noqa: T201  # a program of its own
+        print(campaign.line(), flush=True)
     kinds = len(list(Fault))
-    print(f"{broken} campaigns broke a promise; {kinds} kinds of faults were on")  # noqa: T201
+    print(f"{broken} campaigns broke a promise; {kinds} kinds of faults were on")
     return 1 if broken else 0
 
 
