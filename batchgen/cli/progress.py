@@ -78,6 +78,7 @@ class ProgressView(Observer):
 
     def overdue(self, request: Request, record: Record) -> None:
         """Say what is left behind."""
+        self._waiting.pop(request.key, None)
         what = "the images of" if record.state is State.READY else "the end of"
         self._say(f"no longer waiting for {what} job {record.job_id} ({_short(request.prompt)}); run again to go on")
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from batchgen.errors import ResultUnavailable
 from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage, VerifiedImage
 from batchgen.policy import LINK_TRIES, backoff
-from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore
+from batchgen.runner.limits import Ports, RunLimits
 
 #: Pixels; a smaller picture behind an early link is none that anybody asked for.
 _SMALLEST = 8
@@ -39,25 +39,14 @@ class Collector:
     """Fetches images, so many at once.
 
     Args:
-        downloads: images downloaded at once.
-        decoders: images decoded at once.
+        limits: how many are downloaded and decoded at once.
     """
 
-    def __init__(
-        self,
-        api: ImageAPI,
-        check: ImageCheck,
-        store: ImageStore,
-        clock: Clock,
-        *,
-        downloads: int,
-        decoders: int,
-        chance: random.Random,
-    ) -> None:
-        self._api, self._check, self._store, self._clock = api, check, store, clock
+    def __init__(self, ports: Ports, limits: RunLimits, *, chance: random.Random) -> None:
+        self._api, self._check, self._store, self._clock = ports.api, ports.check, ports.store, ports.clock
         self._chance = chance
-        self._lane = asyncio.Semaphore(downloads)
-        self._threads = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
+        self._lane = asyncio.Semaphore(limits.downloads)
+        self._threads = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
 
     def close(self) -> None:
         """Let the threads go."""

@@ -50,15 +50,7 @@ class Runner:
             chance=self._chance,
         )
         self._polls = Polls(ports.api, ports.clock, rate=limits.status_rate, chance=self._chance)
-        self._collector = Collector(
-            ports.api,
-            ports.check,
-            ports.store,
-            ports.clock,
-            downloads=limits.downloads,
-            decoders=limits.decoders,
-            chance=self._chance,
-        )
+        self._collector = Collector(ports, limits, chance=self._chance)
         # Finished jobs that wait for their download push back on submitting once this many requests are alive.
         self._alive = asyncio.Semaphore(limits.concurrency + 2 * limits.downloads)
         self._carried: set[asyncio.Task[None]] = set()

@@ -104,9 +104,7 @@ class Polls:
                 if self._tries_links(watch):
                     calls.create_task(self._asked(watch, self._try_links(watch)))
                     continue
-                if self._limiter is not None:
-                    await self._limiter.acquire()
-                await self._lane.acquire()
+                await self._call_is_due()
                 calls.create_task(self._asked(watch, self._ask_in_lane(watch)))
 
     def _hurry(self, watch: Watch) -> None:
@@ -154,8 +152,14 @@ class Polls:
             self._again(watch, self._wait(watch))
             return
         watch.shown = True
-        await self._lane.acquire()
+        await self._call_is_due()
         await self._ask_in_lane(watch)
+
+    async def _call_is_due(self) -> None:
+        """Wait until one more status call may be made; it has its place in the lane then."""
+        if self._limiter is not None:
+            await self._limiter.acquire()
+        await self._lane.acquire()
 
     async def _ask_in_lane(self, watch: Watch) -> None:
         try:
