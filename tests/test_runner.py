@@ -332,6 +332,14 @@ def test_a_job_that_has_not_ended_within_a_day_is_given_up() -> None:
     assert (failure.kind, failure.message) == (FailureKind.JOB_LOST, "Job old has not ended within 24 hours.")
 
 
+def test_an_old_job_is_not_given_up_because_the_status_endpoint_is_out_of_order() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: TryLater("503", http_status=503)), job_deadline=300.0)
+    [request] = requests(1)
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")))
+    scene.clock = VirtualClock(start=1_700_000_000.0 + 90_000)
+    assert scene.run([request]) == [State.SUBMITTED]
+
+
 def test_status_calls_that_the_api_wants_fewer_of_wait_but_never_beyond_a_deadline() -> None:
     scene = Scene(
         MemoryImageAPI(status=lambda _: TryLater("429", http_status=429, retry_after=86_400.0)), job_deadline=300.0

@@ -187,7 +187,11 @@ class Polls:
 
     def _after_working(self, watch: Watch, *, told: bool) -> None:
         if watch.job.once:
-            self._give_up(watch)
+            settle(watch, Overdue())
+            return
+        if self._has_worked_too_long(watch):
+            message = f"Job {watch.job.job_id} has not ended within {GIVE_UP_AFTER / 3600:.0f} hours."
+            settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))
             return
         if watch.shown and not self._links_proven:
             self._links.deceived()
@@ -255,17 +259,14 @@ class Polls:
         knows_others = self._last_known >= watch.unknown_since
         return (long and knows_others) or now - watch.submitted >= GIVE_UP_AFTER
 
+    def _has_worked_too_long(self, watch: Watch) -> bool:
+        """Whether nothing is left to wait for: asked until the deadline, and still at work after a day."""
+        now = self._clock.monotonic()
+        return now >= watch.deadline and now - watch.submitted >= GIVE_UP_AFTER
+
     def _again(self, watch: Watch, wait: float) -> None:
         watch.asking = False
         if self._clock.monotonic() >= watch.deadline:
-            self._give_up(watch)
+            settle(watch, Overdue())
         else:
             self._schedule.plan(watch, wait)
-
-    def _give_up(self, watch: Watch) -> None:
-        """Leave the job to a later run; after a day there is nothing left to wait for."""
-        if self._clock.monotonic() - watch.submitted < GIVE_UP_AFTER:
-            settle(watch, Overdue())
-            return
-        message = f"Job {watch.job.job_id} has not ended within {GIVE_UP_AFTER / 3600:.0f} hours."
-        settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))

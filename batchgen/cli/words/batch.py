@@ -56,7 +56,7 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
     if counts[Status.PENDING]:
         lines.append(f"  {counts[Status.PENDING]:,} pending" + (f": {result.stopped}" if result.stopped else ""))
     if result.under_way:
-        jobs = _plural(result.under_way, "submitted job")
+        jobs = plural(result.under_way, "submitted job")
         lines.append(f"  {jobs} left at the API; the next run collects the images, at no further cost")
     lines.append(_next_step(result, shlex.join(again)))
     return "\n".join(lines)
