@@ -97,11 +97,18 @@ class ImagesStored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesKept:
+    """Some of the job's images are verified and safe on disk; others are not there yet."""
+
+    images: tuple[StoredImage, ...]  #: all that are
+    kind: Literal["ImagesKept"] = "ImagesKept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLost:
     """A link gave no usable image; the job is asked for fresh ones, or the request is submitted anew."""
 
     failure: Failure
-    images: tuple[StoredImage, ...] = ()  #: those of its images that are safe on disk all the same
     again: bool = False  #: whether to submit anew, which the user asked for by reopening the request
     kind: Literal["ResultLost"] = "ResultLost"
 
@@ -131,6 +138,7 @@ Event = (
     | JobCompleted
     | JobFailed
     | ImagesStored
+    | ImagesKept
     | ResultLost
     | GaveUp
     | Reopened
@@ -149,8 +157,10 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.IN_DOUBT, Resubmitted): (State.PLANNED,),
         (State.IN_DOUBT, GaveUp): (State.FAILED,),
         (State.SUBMITTED, JobCompleted): (State.READY,),
+        (State.SUBMITTED, ImagesKept): (State.SUBMITTED,),
         (State.SUBMITTED, ImagesStored): (State.STORED,),
         (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED),
+        (State.READY, ImagesKept): (State.READY,),
         (State.READY, ImagesStored): (State.STORED,),
         (State.READY, ResultLost): (State.SUBMITTED, State.PLANNED),
         (State.READY, GaveUp): (State.FAILED,),
@@ -259,13 +269,14 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 early_urls=(),
                 downloaded_at=at,
             )
+        case ImagesKept():
+            return replace(record, images=event.images)
         case ResultLost():
             return replace(
                 record,
                 state=State.PLANNED if event.again else State.SUBMITTED,
                 failure=event.failure,
                 urls=(),
-                images=event.images,
                 results_lost=record.results_lost + 1,
             )
         case GaveUp():

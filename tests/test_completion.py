@@ -261,6 +261,18 @@ def test_an_image_that_was_there_early_is_kept_although_its_job_then_fails() -> 
     assert [(lost.sample, lost.failure) for lost in record.missing] == [(1, FAILED.failure)]
 
 
+def test_an_image_that_was_there_early_is_on_record_for_the_next_run() -> None:
+    jobs = early(concurrency=1, job_deadline=60.0)
+    usual = jobs.scene.api._download._function
+    assert usual is not None
+    late = ResultUnavailable("404", http_status=404)
+    jobs.scene.api._download._function = lambda url: late if url.endswith("job-key-0009/1") else usual(url)
+    jobs.scene.api._status._function = lambda job_id: Working(state="?") if "0009" in job_id else jobs._status(job_id)
+    wanted = requests(10, params={"samples": 2})
+    assert jobs.run(wanted)[9] is State.SUBMITTED
+    assert [image.sample for image in jobs.scene.record(wanted[9]).images] == [0]
+
+
 def test_too_few_early_links_are_not_tried() -> None:
     jobs = early(early=lambda links: links[:1])
     assert jobs.run(requests(1, params={"samples": 2})) == [State.STORED]

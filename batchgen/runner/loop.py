@@ -11,7 +11,7 @@ from batchgen.lifecycle import ENDED, AnswerLost, GaveUp, ImagesStored, Record, 
 from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
 from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, Brakes, InFlightLimit, backoff
 from batchgen.ports import Claim, Feed, Notices
-from batchgen.runner.collecting import Collector, EarlyLinks, Lost
+from batchgen.runner.collecting import Collector, EarlyLinks, Fetched, Lost
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.polls import Polls
 from batchgen.runner.recording import Recorder
@@ -209,11 +209,14 @@ class Runner:
         try:
             end = await self._polls.ended(job)
         except Overdue:
+            if job.early is not None:
+                record = await self._recorder.record_kept(request, record, job.early.images)
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)
             raise
-        early = () if job.early is None else job.early.images
-        record = await self._recorder.record_end(request, record, end, early=early)
+        if job.early is not None and not isinstance(end, Fetched):
+            record = await self._recorder.record_kept(request, record, job.early.images)
+        record = await self._recorder.record_end(request, record, end)
         if record.state is State.STORED:
             self._brakes.stored()
         return record
@@ -251,14 +254,11 @@ class Runner:
             return await self._recorder.record(request, record, stored)
         failure = lost[0].missing.failure
         self._ports.observer.trouble(request, failure.message)
-        # What is safe is written down before anything else may happen to the job.
-        result_lost = ResultLost(failure=failure, images=stored.images)
+        record = await self._recorder.record_kept(request, record, images)
         if record.job_id is not None and fresh_links < FRESH_LINKS:
-            return await self._recorder.record(request, record, result_lost)
+            return await self._recorder.record(request, record, ResultLost(failure=failure))
         age = self._ports.clock.now() - (record.completed_at or 0.0)
         if age < GIVE_UP_AFTER and any(one.passing for one in lost):
-            if record.job_id is not None and len(images) > len(record.images):
-                record = await self._recorder.record(request, record, result_lost)
             self._ports.observer.overdue(request, record)
             self._stop.pull(self._brakes.missed(failure.message))
             raise Overdue

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from batchgen.errors import StorageFailed
-from batchgen.lifecycle import Event, ImagesStored, JobCompleted, JobFailed, Record
+from batchgen.lifecycle import Event, ImagesKept, ImagesStored, JobCompleted, JobFailed, Record
 from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
 from batchgen.policy import JOB_FAILURES
 from batchgen.ports import Completed, Failed
@@ -41,18 +41,15 @@ class Recorder:
                 self._ports.observer.trouble(request, f"not yet on disk: {event}")
                 await self._ports.clock.sleep(1.0)
 
-    async def record_end(
-        self,
-        request: Request,
-        record: Record,
-        end: Completed | Failed | Fetched,
-        *,
-        early: Sequence[StoredImage] = (),
-    ) -> Record:
-        """The record after the end of the request's job.
+    async def record_kept(self, request: Request, record: Record, images: Sequence[StoredImage]) -> Record:
+        """Write down what is safe on disk, before anything else may happen to the job."""
+        safe = {image.sample: image for image in (*record.images, *images)}
+        if len(safe) == len(record.images):
+            return record
+        return await self.record(request, record, ImagesKept(images=tuple(safe[sample] for sample in sorted(safe))))
 
-        Args:
-            early: its images that were there before, safe on disk.
+    async def record_end(self, request: Request, record: Record, end: Completed | Failed | Fetched) -> Record:
+        """The record after the end of the request's job.
 
         Raises:
             AccountBlocked: the account is why it failed.
@@ -65,11 +62,11 @@ class Recorder:
             return await self.record_paid(request, record, completed)
         again = end.blocked is not None or (end.retryable and record.job_failures + 1 < JOB_FAILURES)
         again = again or (record.reopened and end.failure.kind is FailureKind.JOB_LOST)
-        if images := {image.sample: image for image in (*record.images, *early)}:
-            event: Event = _what_there_is(request, images, end.failure)  # it is not paid for a second time
+        if record.images:
+            event: Event = _what_there_is(request, record, end.failure)  # it is not paid for a second time
         else:
             event = JobFailed(failure=end.failure, again=again, response=end.response)
-        if again and not images:
+        if again and not record.images:
             self._ports.observer.trouble(request, end.failure.message)
         record = await self.record(request, record, event)
         if end.blocked is not None:
@@ -77,7 +74,8 @@ class Recorder:
         return record
 
 
-def _what_there_is(request: Request, images: Mapping[int, StoredImage], failure: Failure) -> ImagesStored:
-    left = (sample for sample in range(request.samples) if sample not in images)
+def _what_there_is(request: Request, record: Record, failure: Failure) -> ImagesStored:
+    safe = {image.sample for image in record.images}
+    left = (sample for sample in range(request.samples) if sample not in safe)
     missing = tuple(MissingImage(sample=sample, failure=failure) for sample in left)
-    return ImagesStored(images=tuple(images[sample] for sample in sorted(images)), missing=missing)
+    return ImagesStored(images=record.images, missing=missing)
