@@ -164,6 +164,8 @@ def _command(campaign: Campaign, arguments: list[str]) -> int:
             code = ended.code
     campaign.said += said.getvalue()
     assert isinstance(code, int)
+    if code > 128:  # a signal was for the campaign
+        raise SystemExit(code)
     return code
 
 
