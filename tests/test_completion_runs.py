@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from click.testing import CliRunner
 import batchgen
 from batchgen import Completion, Settings
 from batchgen.adapters.profiles import find_profile
+from batchgen.app.completion import arranged
+from batchgen.app.preview import read
 from batchgen.cli import cli
 from batchgen.cli.running import command_line
 from batchgen.simulator import Behaviour, Early, Links, Simulator, background
@@ -144,3 +147,13 @@ def test_who_goes_on_after_detaching_wants_the_images(typed: list[str]) -> None:
     assert command_line(["batchgen", "run", "m.yaml", *typed, "-o", "x"]) == ["batchgen", "run", "m.yaml", "-o", "x"]
     kept = ["batchgen", "run", "m.yaml", "--completion", "webhook"]
     assert command_line(kept) == kept
+
+
+@pytest.mark.parametrize("completion", [Completion.WEBHOOK, Completion.EARLY_URLS])
+async def test_a_way_that_the_api_does_not_offer_is_refused(place: Place, completion: Completion) -> None:
+    manifest = read(place.manifest, Settings())
+    without = manifest.profile.model_copy(update={"webhook_parameter": None, "early_urls_parameter": None})
+    settings = Settings(completion=completion)
+    with pytest.raises(batchgen.UsageError, match=f"no parameter for completion: {completion}.*use completion: poll"):
+        async with arranged(replace(manifest, profile=without), settings, base_url=place.url):
+            pass
