@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen import index
-from batchgen.adapters.journal import JournalView
 from batchgen.app.folder import BatchFolder
-from batchgen.lifecycle import State
 from batchgen.model import RunId, Status
 
 if TYPE_CHECKING:
@@ -30,8 +28,8 @@ class RunResult:
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
     @classmethod
-    def of(cls, out: Path, *, run_id: RunId, stopped: str | None) -> RunResult:
-        """Read from the batch's index and journal.
+    def of(cls, out: Path, *, run_id: RunId, stopped: str | None, under_way: int = 0) -> RunResult:
+        """Read from the batch's index.
 
         Raises:
             StorageFailed: it cannot be read.
@@ -43,7 +41,7 @@ class RunResult:
             batch_id=facts.batch_id,
             run_id=run_id,
             samples=index.counts(path),
-            under_way=_under_way(BatchFolder(out)),
+            under_way=under_way,
             failed_requests=index.failed_requests(path),
             stopped=stopped,
         )
@@ -66,9 +64,3 @@ class RunResult:
         for row in index.read(BatchFolder(self.out).index, ["file_name", "status"]):
             if row["status"] == Status.STORED:
                 yield self.out / row["file_name"]
-
-
-def _under_way(folder: BatchFolder) -> int:
-    with JournalView(folder.journal) as journal:
-        tallies = journal.tallies()
-    return sum(tally.requests for state, tally in tallies.items() if state in (State.SUBMITTED, State.READY))

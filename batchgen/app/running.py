@@ -138,7 +138,8 @@ async def run_async(
         await asyncio.to_thread(_write_index, batch)
     if outcome.error is not None:
         raise outcome.error
-    return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped)
+    under_way = await asyncio.to_thread(_under_way, folder)
+    return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped, under_way=under_way)
 
 
 def run(
@@ -284,6 +285,13 @@ def _progress(batch: _Batch, limits: RunLimits) -> Progress:
         concurrency=limits.concurrency,
         simulated=batch.manifest.profile.simulated,
     )
+
+
+def _under_way(folder: BatchFolder) -> int:
+    """Requests whose jobs are at the API."""
+    with JournalView(folder.journal) as journal:
+        tallies = journal.tallies()
+    return sum(tally.requests for state, tally in tallies.items() if state in (State.SUBMITTED, State.READY))
 
 
 @contextlib.contextmanager
