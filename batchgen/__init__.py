@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         StorageFailed,
         UsageError,
     )
-    from batchgen.model import Checks, FailureKind, InDoubt, Request, Status
+    from batchgen.model import Checks, Completion, FailureKind, InDoubt, Request, Status
     from batchgen.ports import Observer
 
 _HOMES = {
@@ -39,6 +39,7 @@ _HOMES = {
     "BatchStatus": "app.standing",
     "BatchgenError": "errors",
     "Checks": "model",
+    "Completion": "model",
     "FailureKind": "model",
     "FolderBusy": "errors",
     "InDoubt": "model",
@@ -64,6 +65,7 @@ __all__ = [
     "BatchStatus",
     "BatchgenError",
     "Checks",
+    "Completion",
     "FailureKind",
     "FolderBusy",
     "InDoubt",

@@ -97,6 +97,14 @@ class ImagesStored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesKept:
+    """Some of the job's images are verified and safe on disk; others are not there yet."""
+
+    images: tuple[StoredImage, ...]  #: all that are
+    kind: Literal["ImagesKept"] = "ImagesKept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLost:
     """A link gave no usable image; the job is asked for fresh ones, or the request is submitted anew."""
 
@@ -130,6 +138,7 @@ Event = (
     | JobCompleted
     | JobFailed
     | ImagesStored
+    | ImagesKept
     | ResultLost
     | GaveUp
     | Reopened
@@ -148,7 +157,10 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.IN_DOUBT, Resubmitted): (State.PLANNED,),
         (State.IN_DOUBT, GaveUp): (State.FAILED,),
         (State.SUBMITTED, JobCompleted): (State.READY,),
+        (State.SUBMITTED, ImagesKept): (State.SUBMITTED,),
+        (State.SUBMITTED, ImagesStored): (State.STORED,),
         (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED),
+        (State.READY, ImagesKept): (State.READY,),
         (State.READY, ImagesStored): (State.STORED,),
         (State.READY, ResultLost): (State.SUBMITTED, State.PLANNED),
         (State.READY, GaveUp): (State.FAILED,),
@@ -175,7 +187,7 @@ class Record:
     job_id: JobId | None = None
     early_urls: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
-    images: tuple[StoredImage, ...] = ()
+    images: tuple[StoredImage, ...] = ()  #: safe on disk; some may be while others are still waited for
     missing: tuple[MissingImage, ...] = ()
     response: str | None = None  #: the API's last answer about the end of a job
     failure: Failure | None = None  #: the last one; cleared by success
@@ -217,6 +229,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 job_id=None,
                 completed_at=None,
                 results_lost=0,
+                images=(),
                 reopened=False,
             )
         case SubmitAccepted():
@@ -261,6 +274,8 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 early_urls=(),
                 downloaded_at=at,
             )
+        case ImagesKept():
+            return replace(record, images=event.images)
         case ResultLost():
             return replace(
                 record,

@@ -41,6 +41,15 @@ class InDoubt(StrEnum):
     FAIL = "fail"  # give it up
 
 
+class Completion(StrEnum):
+    """How a run learns that a job has ended."""
+
+    POLL = "poll"  # it asks
+    WEBHOOK = "webhook"  # the API tells, and then it asks
+    EARLY_URLS = "early-urls"  # the image is there
+    DETACH = "detach"  # it does not: it submits and ends, and a later run asks
+
+
 class FailureKind(StrEnum):
     """Why a request, or one of its samples, has no image. Written to the index as `error_class`."""
 

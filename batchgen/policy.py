@@ -23,6 +23,12 @@ GIVE_UP_AFTER = 86_400.0
 DOUBTS_IN_A_ROW, REFUSALS_IN_A_ROW = 10, 25
 #: Jobs in a row whose images may be out of reach before the run stops.
 MISSED_IN_A_ROW = 10
+#: Jobs in a row that may end without the sign that was to tell of it, before it is no longer waited for.
+SIGNS_MISSED_IN_A_ROW = 5
+#: Seconds that a sign is waited for while it is unknown how long jobs take, and at least, and at most after that.
+SIGN_UNKNOWN, SIGN_AT_LEAST, SIGN_AT_MOST = 15.0, 3.0, 60.0
+#: Durations that have to be known before they are built upon.
+_ENOUGH = 8
 
 
 def backoff(failures: int, *, draw: float, base: float = 1.0, cap: float = 60.0) -> float:
@@ -86,6 +92,11 @@ class LatencyProfile:
     def __len__(self) -> int:
         return len(self._sorted)
 
+    @property
+    def longest(self) -> float:
+        """Seconds that the slowest of them took; 0 if there is none."""
+        return self._sorted[-1] if self._sorted else 0.0
+
     def remaining(self, age: float, share: float) -> float | None:
         """Seconds in which *share* of the jobs that were still going on at *age* had ended; None if none was."""
         first = bisect_right(self._sorted, age)
@@ -107,10 +118,54 @@ def next_poll(age: float, learned: LatencyProfile, *, watched: float, draw: floa
     # While nothing is known, each wait is a share of the time so far: the delay stays in proportion to the job.
     unknown = min(15.0, max(0.25, watched / 3))
     wait = unknown
-    if len(learned) >= 8:
+    if len(learned) >= _ENOUGH:
         likely = learned.remaining(age, 0.4)
         wait = unknown if likely is None else min(15.0, max(0.1, likely))
     return wait * (0.9 + 0.2 * draw)
+
+
+def next_backstop(age: float, learned: LatencyProfile, *, draw: float) -> float:
+    """Seconds from now until a job is worth asking about although the sign of its end has not come.
+
+    Args: as of `next_poll`.
+    """
+    patience = max(SIGN_AT_LEAST, 1.5 * learned.longest) if len(learned) >= _ENOUGH else SIGN_UNKNOWN
+    wait = patience - age if age < patience else min(SIGN_AT_MOST, max(SIGN_AT_LEAST, age))
+    return wait * (1.0 + 0.2 * draw)
+
+
+def quiet_after(in_vain: int) -> float:
+    """Seconds after the last question in which no notice makes a run ask again: doubling, so that a flood costs little.
+
+    Args:
+        in_vain: notices of the job after which it was found to go on.
+    """
+    return 0.0 if in_vain == 0 else min(SIGN_AT_MOST, 2.0 ** min(in_vain - 1, 30))
+
+
+class Reliance:
+    """Whether a sign of the end of jobs, a notice or an early link, can be relied upon."""
+
+    def __init__(self) -> None:
+        self._missed = 0
+        self._deceived = False
+
+    def seen(self) -> None:
+        """It came."""
+        self._missed = 0
+
+    def missed(self) -> None:
+        """A job had ended, and it had not come."""
+        self._missed += 1
+
+    def deceived(self) -> None:
+        """It came, and its job went on: it is no sign at all."""
+        self._deceived = True
+
+    @property
+    def justified(self) -> bool:
+        """Whether waiting for it is better than asking."""
+        return not self._deceived and self._missed < SIGNS_MISSED_IN_A_ROW
 
 
 class InFlightLimit:

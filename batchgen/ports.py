@@ -82,6 +82,16 @@ class ImageAPI(Protocol):
         """
 
 
+class Notices(Protocol):
+    """Word from outside that a job may have ended. Anybody may have sent it: it is a reason to ask, and no more."""
+
+    def expected(self, request: Request) -> bool:
+        """Whether word of the request's job can come here."""
+
+    async def next(self) -> RequestKey:
+        """Wait for word of the job of that request; it may be wrong, double, late, or of no request of this run."""
+
+
 class Journal(Protocol):
     """The append-only memory of a batch: what was paid for, and what came of it."""
 
@@ -184,6 +194,9 @@ class Observer:
     def overdue(self, request: Request, record: Record) -> None:
         """A job has not ended within its deadline and is left for a later run."""
 
+    def left_for_later(self, request: Request, record: Record) -> None:
+        """A job goes on at the API and is left to a later run, as was wanted."""
+
     def trouble(self, request: Request, reason: str) -> None:
         """Something failed that will be tried again."""
 
@@ -209,6 +222,9 @@ class Observers(Observer):
 
     def overdue(self, request: Request, record: Record) -> None:
         self._tell("overdue", request, record)
+
+    def left_for_later(self, request: Request, record: Record) -> None:
+        self._tell("left_for_later", request, record)
 
     def trouble(self, request: Request, reason: str) -> None:
         self._tell("trouble", request, reason)

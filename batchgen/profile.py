@@ -234,6 +234,8 @@ class Profile(_ProfilePart):
     states: States
     fields: Fields
     concurrency: Annotated[int, Field(ge=1)] = 16  #: jobs in flight where the manifest does not say
+    webhook_parameter: str | None = None  #: holds the URL that is called when a job has ended; None: there is none
+    early_urls_parameter: str | None = None  #: true asks for the image links at once; None: there is none
     job_deadline: Annotated[float, Field(gt=0)] = 900  #: seconds until a job without an answer is left for a later run
     image_hosts: tuple[str, ...] = ()  #: where images may lie, `*.` for any host below; none: any public host
     #: in the account's currency; None: unknown

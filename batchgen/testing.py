@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from io import BytesIO
 from typing import Any, Generic, Self, TypeVar
@@ -127,6 +127,35 @@ class MemoryImageAPI:
             self._polls_left[job_id] -= 1
             return Working(state="pending")
         return Completed(urls=self.links(job_id))
+
+
+class MemoryNotices:
+    """Passes on the words that `tell` is given; see `ports.Notices`.
+
+    Args:
+        deaf_to: keys of requests whose jobs tell somebody else.
+    """
+
+    def __init__(self, *, deaf_to: Collection[RequestKey] = ()) -> None:
+        self._deaf_to = frozenset(deaf_to)
+        self._waiting: dict[RequestKey, None] = {}
+        self._told = asyncio.Event()
+
+    def tell(self, key: RequestKey) -> None:
+        """The job of that request may have ended."""
+        self._waiting[key] = None
+        self._told.set()
+
+    def expected(self, request: Request) -> bool:
+        """Whether word of the request's job can come here."""
+        return request.key not in self._deaf_to
+
+    async def next(self) -> RequestKey:
+        """Wait for word of a job."""
+        while not self._waiting:
+            self._told.clear()
+            await self._told.wait()
+        return self._waiting.popitem()[0]
 
 
 class MemoryStore:

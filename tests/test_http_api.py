@@ -516,6 +516,20 @@ async def test_a_server_that_echoes_the_key_does_not_get_it_into_an_error(text: 
             assert "sk-a%2Fsecret" not in shown
 
 
+async def test_a_server_that_echoes_another_secret_does_not_get_it_into_an_error_or_an_answer() -> None:
+    address = "https://hooks.test/mine/t0p-secret/k"
+    refusal = gives({"detail": f"webhook: {address} cannot be called"}, status=422)
+    failure = gives({"status": "FAILURE", "error": f"could not call {address}"})
+    async with served(refusal, failure) as seen, HTTPImageAPI(a_profile(), key=KEY, base_url=seen.url) as api:
+        api.keep_secret("t0p-secret")
+        with pytest.raises(RequestRefused) as refused:
+            await api.submit(a_request(params={"webhook": address}))
+        failed = await api.status(JOB)
+    assert json.loads(seen.bodies[0])["webhook"] == address
+    assert "t0p-secret" not in everything_shown(refused.value) + repr(failed)
+    assert "hooks.test" in everything_shown(refused.value) + repr(failed)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in ERRORS if issubclass(kind, aiohttp.ClientResponseError)])
 async def test_an_error_that_shows_the_requests_headers_is_not_passed_on(kind: type[Exception]) -> None:
     with aioresponses() as fake:

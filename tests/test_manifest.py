@@ -539,7 +539,7 @@ def test_every_key_of_the_schema_is_explained() -> None:
     parts = {name: part for name, part in schema["$defs"].items() if "properties" in part}
     for part in (schema, *parts.values()):
         assert all(described["description"] for described in part["properties"].values())
-    assert list(parts) == ["Axes", "Column", "Draw", "FileEntry", "PromptEntry"]
+    assert list(parts) == ["Axes", "ChecksEntry", "Column", "Draw", "FileEntry", "PromptEntry"]
 
 
 TAKEN = [

@@ -26,7 +26,7 @@ from batchgen.lifecycle import AnswerLost, Event, JobCompleted, JobFailed, Recor
 from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
 from batchgen.ports import Claim, Completed, Failed, Observer, Working
 from batchgen.runner import Ports, RunLimits, Runner
-from batchgen.testing import MemoryImageAPI, MemoryJournal, MemoryStore, VirtualClock, VirtualTimeLoop
+from batchgen.testing import MemoryImageAPI, MemoryJournal, MemoryNotices, MemoryStore, VirtualClock, VirtualTimeLoop
 from tests.factories import a_request
 
 FAILED = Failed(failure=Failure(kind=FailureKind.JOB_FAILED, message="out of luck", code="MODEL_ERROR"), retryable=True)
@@ -40,12 +40,16 @@ class Told(Observer):
     def __init__(self) -> None:
         self.pauses: list[float] = []
         self.left: list[Request] = []
+        self.left_to_a_later_run: list[Request] = []
 
     def paused(self, seconds: float, reason: str) -> None:
         self.pauses.append(seconds)
 
     def overdue(self, request: Request, record: Record) -> None:
         self.left.append(request)
+
+    def left_for_later(self, request: Request, record: Record) -> None:
+        self.left_to_a_later_run.append(request)
 
 
 class Scene:
@@ -57,6 +61,7 @@ class Scene:
         self.clock = VirtualClock()
         self.journal = MemoryJournal(run_id=RunId("run"), clock=self.clock.now)
         self.told = Told()
+        self.notices: MemoryNotices | None = None
         self._limits = {"concurrency": 4} | limits
         self.runner: Runner
         self.seconds = 0.0
@@ -78,6 +83,7 @@ class Scene:
             check=PillowCheck(),
             clock=self.clock,
             observer=self.told,
+            notices=self.notices,
         )
         self.runner = Runner(ports, RunLimits(**self._limits), chance=random.Random(1))
         beside = None if meanwhile is None else asyncio.ensure_future(meanwhile(self))
@@ -313,6 +319,25 @@ def test_a_job_that_never_ends_is_left_at_its_deadline_for_a_later_run() -> None
     assert scene.run(wanted) == [State.SUBMITTED]
     assert scene.told.left == wanted
     assert 300 <= scene.seconds < 330
+
+
+def test_a_job_that_has_not_ended_within_a_day_is_given_up() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: Working(state="PENDING")), job_deadline=300.0)
+    [request] = requests(1)
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")))
+    scene.clock = VirtualClock(start=1_700_000_000.0 + 90_000)
+    assert scene.run([request]) == [State.FAILED]
+    failure = scene.record(request).failure
+    assert failure is not None
+    assert (failure.kind, failure.message) == (FailureKind.JOB_LOST, "Job old has not ended within 24 hours.")
+
+
+def test_an_old_job_is_not_given_up_because_the_status_endpoint_is_out_of_order() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: TryLater("503", http_status=503)), job_deadline=300.0)
+    [request] = requests(1)
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")))
+    scene.clock = VirtualClock(start=1_700_000_000.0 + 90_000)
+    assert scene.run([request]) == [State.SUBMITTED]
 
 
 def test_status_calls_that_the_api_wants_fewer_of_wait_but_never_beyond_a_deadline() -> None:
@@ -603,6 +628,55 @@ def test_a_disk_that_gives_way_stops_submitting_and_is_told() -> None:
     assert str(scene.runner.error) == "the disk is full"
     assert set(states) <= {State.READY, State.PLANNED}
     assert len(scene.api.submitted) < 20
+
+
+def kept_and_lost(scene: Scene, request: Request) -> tuple[list[int], list[int]]:
+    """Its samples that are stored, and those that are not."""
+    record = scene.record(request)
+    return [image.sample for image in record.images], [lost.sample for lost in record.missing]
+
+
+def test_an_image_that_is_safe_is_kept_although_its_link_fails_later() -> None:
+    downloads = {"first": 0}
+
+    def download(url: str) -> ResultUnavailable | None:
+        if url.endswith("/1"):
+            return GONE_IMAGE
+        downloads["first"] += 1
+        return GONE_IMAGE if downloads["first"] > 1 else None
+
+    scene = Scene(MemoryImageAPI(download=download))
+    [request] = requests(1, params={"samples": 2})
+    assert scene.run([request]) == [State.STORED]
+    assert kept_and_lost(scene, request) == ([0], [1])
+    assert downloads["first"] == 1
+
+
+@pytest.mark.parametrize("end", [FAILED, RequestRefused("404", http_status=404)])
+def test_an_image_that_is_safe_is_kept_although_its_job_fails_or_is_lost_later(end: Failed | RequestRefused) -> None:
+    answers = iter([None, None])
+
+    def status(job_id: JobId) -> Failed | RequestRefused | None:
+        return next(answers, end)
+
+    def download(url: str) -> ResultUnavailable | None:
+        return GONE_IMAGE if url.endswith("/1") else None
+
+    scene = Scene(MemoryImageAPI(status=status, download=download), job_deadline=1e6)
+    [request] = requests(1, params={"samples": 2})
+    assert scene.run([request]) == [State.STORED]
+    assert kept_and_lost(scene, request) == ([0], [1])
+    assert len(scene.api.submitted) == 1
+
+
+def test_what_is_safe_of_an_outage_is_on_record_for_the_next_run() -> None:
+    scene = Scene(
+        MemoryImageAPI(download=lambda url: ResultUnavailable("503", http_status=503) if url.endswith("/1") else None)
+    )
+    [request] = requests(1, params={"samples": 2})
+    assert scene.run([request]) == [State.READY]
+    assert kept_and_lost(scene, request) == ([0], [])
+    assert scene.told.left == [request]
 
 
 OUTCOMES = st.sampled_from(

@@ -57,6 +57,10 @@ class RunLog(Observer):
         """A job is left for a later run."""
         self.note("job.overdue", request_key=request.key, job_id=record.job_id)
 
+    def left_for_later(self, request: Request, record: Record) -> None:
+        """A job is left for a later run, as was wanted."""
+        self.note("job.left", request_key=request.key, job_id=record.job_id)
+
     def trouble(self, request: Request, reason: str) -> None:
         """Something is tried again."""
         self.note("request.trouble", request_key=request.key, reason=reason)

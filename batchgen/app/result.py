@@ -25,10 +25,11 @@ class RunResult:
     samples: Mapping[Status, int]  #: images wanted, by what became of them
     findings: Mapping[str, int]  #: stored images of which a check found something, by what it found
     failed_requests: int  #: requests of which no image was stored; `retry` tries them again
+    under_way: int = 0  #: requests whose jobs are at the API; a later run collects their images, at no further cost
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
     @classmethod
-    def of(cls, out: Path, *, run_id: RunId, stopped: str | None) -> RunResult:
+    def of(cls, out: Path, *, run_id: RunId, stopped: str | None, under_way: int = 0) -> RunResult:
         """Read from the batch's index.
 
         Raises:
@@ -42,6 +43,7 @@ class RunResult:
             run_id=run_id,
             samples=index.counts(path),
             findings=index.findings(path),
+            under_way=under_way,
             failed_requests=index.failed_requests(path),
             stopped=stopped,
         )

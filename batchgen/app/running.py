@@ -26,6 +26,7 @@ from batchgen.adapters.image_check import PillowCheck
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
+from batchgen.app.completion import arranged
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
@@ -35,7 +36,7 @@ from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.errors import BatchgenError, KeyMissing, StorageFailed, UsageError
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
-from batchgen.model import BatchFacts, Checks, RunId
+from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
 from batchgen.review import card
 from batchgen.runner import Ports, RunLimits, Runner
@@ -137,7 +138,8 @@ async def run_async(
         await asyncio.to_thread(_write_index, batch)
     if outcome.error is not None:
         raise outcome.error
-    return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped)
+    under_way = await asyncio.to_thread(_under_way, folder)
+    return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped, under_way=under_way)
 
 
 def run(
@@ -235,8 +237,22 @@ async def _carry(
     with _host(batch) as base_url:
         images = ImageRules(private_hosts=batch.settings.allow_private_hosts)
         open_at_once = limits.concurrency + 64
-        async with HTTPImageAPI(profile, key=key, base_url=base_url, connections=open_at_once, images=images) as api:
-            ports = Ports(api=api, journal=journal, store=store, check=PillowCheck(), clock=clock, observer=observer)
+        async with (
+            arranged(batch.manifest, batch.settings, base_url=base_url) as arrangement,
+            HTTPImageAPI(profile, key=key, base_url=base_url, connections=open_at_once, images=images) as api,
+        ):
+            if arrangement.secret is not None:
+                api.keep_secret(arrangement.secret)
+            ports = Ports(
+                api=api,
+                journal=journal,
+                store=store,
+                check=PillowCheck(),
+                clock=clock,
+                observer=observer,
+                as_sent=arrangement.as_sent,
+                notices=arrangement.notices,
+            )
             runner = Runner(ports, limits)
             switch.connect(runner)
             if batch.settings.max_runtime is not None:
@@ -252,13 +268,14 @@ def _limits(batch: _Batch) -> RunLimits:
     return RunLimits(
         concurrency=settings.concurrency or manifest.concurrency,
         rate=settings.rate or manifest.rate,
+        completion=settings.completion or manifest.completion,
         in_doubt=settings.in_doubt or manifest.in_doubt,
         max_images=settings.max_images,
         job_deadline=manifest.profile.job_deadline,
         max_wait=settings.max_wait,
         grace=settings.grace,
         decoders=os.cpu_count() or 1,
-        checks=settings.checks or Checks(),
+        checks=settings.checks or manifest.checks,
     )
 
 
@@ -271,6 +288,13 @@ def _progress(batch: _Batch, limits: RunLimits) -> Progress:
         concurrency=limits.concurrency,
         simulated=batch.manifest.profile.simulated,
     )
+
+
+def _under_way(folder: BatchFolder) -> int:
+    """Requests whose jobs are at the API."""
+    with JournalView(folder.journal) as journal:
+        tallies = journal.tallies()
+    return sum(tally.requests for state, tally in tallies.items() if state in (State.SUBMITTED, State.READY))
 
 
 @contextlib.contextmanager

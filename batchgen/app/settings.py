@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchgen.errors import KeyMissing, UsageError
 from batchgen.manifest import Manifest, Overrides
-from batchgen.model import Checks, FailureKind, InDoubt, ParamValue
+from batchgen.model import Checks, Completion, FailureKind, InDoubt, ParamValue
 from batchgen.profile import Profile
 
 #: The key that the built-in simulator is given; it guards nothing.
@@ -34,6 +34,9 @@ class Settings:
     base_url: str | None = None  #: of the API, for proxies and simulators
     concurrency: int | None = None  #: jobs in flight
     rate: float | None = None  #: submissions a second
+    completion: Completion | None = None
+    webhook_listen: tuple[str, int] = ("127.0.0.1", 0)  #: host and port; port 0 takes any free one
+    webhook_url: str | None = None  #: where the API reaches what listens there; None: at that address
     in_doubt: InDoubt | None = None
     limit: int | None = None  #: only the plan's first requests
     retry: frozenset[FailureKind] = frozenset()  #: kinds of failed requests to try again

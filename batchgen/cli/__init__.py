@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from batchgen.cli.exporting import FORMATS, choosing, formatting
-from batchgen.cli.flags import duration, planning, rate, retry, shared
+from batchgen.cli.flags import completing, duration, planning, rate, retry, shared
 from batchgen.cli.speech import complain, say
 from batchgen.errors import BatchgenError, ManifestError
 
@@ -92,6 +92,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     "--concurrency", type=click.IntRange(min=1), envvar="BATCHGEN_CONCURRENCY", help="Jobs in flight at most."
 )
 @click.option("--rate", type=rate, metavar="RATE", envvar="BATCHGEN_RATE", help="Submissions: 5/s, 300/min.")
+@completing
 @click.option(
     "--in-doubt",
     type=click.Choice(["hold", "retry", "fail"]),
@@ -302,12 +303,14 @@ def _report(bug: Exception) -> None:
 
 def _settings(wanted: dict[str, Any]) -> Settings:
     from batchgen.app.settings import Settings
-    from batchgen.model import InDoubt
+    from batchgen.model import Completion, InDoubt
 
     wanted["params"] = dict(wanted["params"])
     wanted["retry"] = wanted.get("retry") or frozenset()
     if wanted.get("in_doubt") is not None:
         wanted["in_doubt"] = InDoubt(wanted["in_doubt"])
+    if wanted.get("completion") is not None:
+        wanted["completion"] = Completion(wanted["completion"])
     return Settings(**wanted)
 
 

@@ -51,6 +51,46 @@ def retry(text: str) -> frozenset[FailureKind]:
     return frozenset({FailureKind(kind)}) if colon else frozenset(FailureKind)
 
 
+def address(text: str | tuple[str, int]) -> tuple[str, int]:
+    """`127.0.0.1:8080`, `[::1]:0`, `localhost:8080` -> host and port."""
+    if isinstance(text, tuple):
+        return text
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):(\d{1,5})", text.strip())
+    if match is None or int(match[3]) > 65_535:
+        raise click.BadParameter(f"{text!r} is not an address; write HOST:PORT, like 127.0.0.1:8080")
+    return match[1] or match[2], int(match[3])
+
+
+def completing(command: F) -> F:
+    """The flags that say how the end of a job is learned of."""
+    options = (
+        click.option(
+            "--completion",
+            type=click.Choice(["poll", "webhook", "early-urls", "detach"]),
+            envvar="BATCHGEN_COMPLETION",
+            help="How to learn that a job has ended: ask, be called, try its links, or leave it to a later run.",
+        ),
+        click.option(
+            "--webhook-listen",
+            type=address,
+            metavar="HOST:PORT",
+            default="127.0.0.1:0",
+            show_default=True,
+            envvar="BATCHGEN_WEBHOOK_LISTEN",
+            help="Where to listen for webhooks; port 0 takes any free one.",
+        ),
+        click.option(
+            "--webhook-url",
+            metavar="URL",
+            envvar="BATCHGEN_WEBHOOK_URL",
+            help="Where the API reaches that, through a tunnel or a proxy.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def shared(command: F) -> F:
     """`--json`, `-q` and `-v`, which every command takes."""
     options = (

@@ -32,6 +32,7 @@ class ProgressView(Observer):
         self._quiet = quiet
         self._verbose = verbose
         self._bar: tqdm[NoReturn] | None = None
+        self._submitted = 0  #: jobs that a later run collects
         self._wanted = self._done = self._failed = self._stored_before = 0
         self._waiting: dict[str, tuple[float, Request]] = {}  #: requests in flight, oldest first
         self._began = self._said = time.monotonic()
@@ -77,8 +78,15 @@ class ProgressView(Observer):
 
     def overdue(self, request: Request, record: Record) -> None:
         """Say what is left behind."""
+        self._waiting.pop(request.key, None)
         what = "the images of" if record.state is State.READY else "the end of"
         self._say(f"no longer waiting for {what} job {record.job_id} ({_short(request.prompt)}); run again to go on")
+
+    def left_for_later(self, request: Request, record: Record) -> None:
+        """Forget a job that is not waited for."""
+        self._waiting.pop(request.key, None)
+        self._submitted += 1
+        self._refresh()
 
     def trouble(self, request: Request, reason: str) -> None:
         """Say what is tried again, if that is wanted."""
@@ -101,6 +109,8 @@ class ProgressView(Observer):
 
     def _parts(self) -> list[str]:
         parts = [f"{len(self._waiting)} in flight"]
+        if self._submitted:
+            parts.append(f"{self._submitted} left to a later run")
         if self._failed:
             parts.append(f"{self._failed} failed")
         if self._waiting and self._done + self._failed + 3 * len(self._waiting) >= self._wanted:

@@ -85,6 +85,10 @@ def command_line(typed: Sequence[str]) -> list[str]:
         flag, equals, _ = word.partition("=")
         if skip:
             skip -= 1
+        elif words_kept[-1:] == ["--completion"] and word == "detach":
+            words_kept.pop()  # who goes on wants the images
+        elif word == "--completion=detach":
+            pass
         elif flag in _ONCE:
             skip = 0 if equals else _ONCE[flag]
         else:

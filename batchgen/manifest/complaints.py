@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from batchgen.manifest.document import Location, Mark
 from batchgen.manifest.names import QUOTE, near, shown
-from batchgen.manifest.schema import Axes, Column, Draw, FileEntry, ManifestDocument, Part, PromptEntry
-from batchgen.model import InDoubt
+from batchgen.manifest.schema import (
+    Axes,
+    ChecksEntry,
+    Column,
+    Draw,
+    FileEntry,
+    ManifestDocument,
+    Part,
+    PromptEntry,
+)
+from batchgen.model import BlankCheck, Completion, InDoubt, SizeCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,8 @@ def _complaints(errors: list[ErrorDetails]) -> list[Complaint]:
 def _part(location: Location) -> type[Part]:
     if location[:1] == ("axes",) and len(location) > 1:
         return Draw if location[1] == "sample" and len(location) > 2 else Axes
+    if location[:1] == ("checks",) and len(location) > 1:
+        return ChecksEntry
     if "<column>" in location:
         return Column
     if "<file>" in location:
@@ -83,6 +96,12 @@ _MISSING = {
     "prompt": 'Every mapping under prompts needs one. Text with ": " in it goes in quotes.',
 }
 _EMPTY = {"prompts": "List at least one prompt.", "prompt": "Write what the image shows, or remove the line."}
+_CHOICES: Mapping[str, type[StrEnum]] = {
+    "in_doubt": InDoubt,
+    "completion": Completion,
+    "size": SizeCheck,
+    "blank": BlankCheck,
+}
 _TEXTS = ("prompt", "batch_id", "file_prefix", "profile")
 
 
@@ -91,7 +110,8 @@ def _mend(key: str, value: object) -> str | None:
         return QUOTE
     if key == "prompts" and isinstance(value, str):
         return 'Begin the line with "- ".'
-    if key == "in_doubt" and isinstance(value, str) and (guess := near(value, InDoubt)):
+    choices = _CHOICES.get(key, ())
+    if isinstance(value, str) and (guess := near(value, choices)):
         return f"Did you mean {guess}?"
     return None
 

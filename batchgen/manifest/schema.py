@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -25,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from batchgen.manifest.names import shown
-from batchgen.model import InDoubt
+from batchgen.model import BlankCheck, Completion, InDoubt, SizeCheck
 
 #: Columns that the index has of its own; no label may be called so, in whatever case.
 # fmt: off
@@ -41,10 +42,13 @@ RESERVED = frozenset((
 # fmt: on
 _RATE = re.compile(r"\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*", re.ASCII)
 _SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600}
-_IN_DOUBT: dict[str, Any] = {"enum": [*(choice.value for choice in InDoubt), None]}
 #: What a label's column may be declared to hold.
 LabelType = Literal["text", "integer", "number", "boolean"]
 _ANY_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
+
+
+def _words(choices: type[StrEnum]) -> dict[str, Any]:
+    return {"enum": [*(choice.value for choice in choices), None]}
 
 
 def parse_rate(text: str) -> float:
@@ -269,6 +273,17 @@ class Axes(Part):
     """Draw so many of all combinations, instead of all."""
 
 
+class ChecksEntry(Part):
+    """What images must stand before they are part of the dataset."""
+
+    allowed = {"size": "exact, warn or off", "blank": "reject, flag or off"}
+
+    size: Annotated[SizeCheck, Field(strict=False), WithJsonSchema(_words(SizeCheck))] = SizeCheck.WARN
+    """An image of another width or height than was asked for: reject it, keep it and say so, or nothing."""
+    blank: Annotated[BlankCheck, Field(strict=False), WithJsonSchema(_words(BlankCheck))] = BlankCheck.FLAG
+    """A picture of one colour, or all black: reject it, keep it and say so, or nothing."""
+
+
 class ManifestDocument(Part):
     """A batch of images: prompts, how to make them, and how fast."""
 
@@ -286,8 +301,10 @@ class ManifestDocument(Part):
         "repeat": "a whole number of at least 1",
         "concurrency": "a whole number of at least 1",
         "rate": "requests per second, minute or hour, like 5/s, 300/min or 10/h",
+        "completion": "poll, webhook, early-urls or detach",
         "in_doubt": "hold, retry or fail",
         "price_per_image": "a number of at least 0",
+        "checks": "a mapping of checks, like {size: exact, blank: reject}",
         "split": "a mapping of names to shares that add up to 1, like {train: 0.9, validation: 0.1}",
     }
 
@@ -328,10 +345,14 @@ class ManifestDocument(Part):
     """Jobs in flight at the same time. Default: the profile's."""
     rate: Annotated[Rate | None, Field(examples=["5/s", "300/min"])] = None
     """Most requests submitted per second, minute or hour."""
-    in_doubt: Annotated[InDoubt, Field(strict=False), WithJsonSchema(_IN_DOUBT)] = InDoubt.HOLD
+    completion: Annotated[Completion, Field(strict=False), WithJsonSchema(_words(Completion))] = Completion.POLL
+    """How to learn that a job has ended: ask, be told, try the image's link, or leave it to a later run."""
+    in_doubt: Annotated[InDoubt, Field(strict=False), WithJsonSchema(_words(InDoubt))] = InDoubt.HOLD
     """What to do with a request that may have been paid for although its answer was lost."""
     price_per_image: Annotated[float | None, Field(ge=0, allow_inf_nan=False, examples=[0.008])] = None
     """Price of one image in the account's currency, for estimates. Default: the profile's."""
+    checks: Annotated[ChecksEntry, Field(examples=[{"size": "exact", "blank": "reject"}])] = ChecksEntry()
+    """Whether images are of the size asked for, and whether there is anything in them; what fails may be kept out."""
     split: Annotated[
         dict[str, Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]],
         AfterValidator(_shares),

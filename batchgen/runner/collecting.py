@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from batchgen.errors import ResultUnavailable
-from batchgen.model import REJECTED_FOLDER, Failure, FailureKind, MissingImage, Request, StoredImage
+from batchgen.model import REJECTED_FOLDER, Failure, FailureKind, MissingImage, Request, StoredImage, VerifiedImage
 from batchgen.policy import LINK_TRIES, backoff, judge
 from batchgen.runner.limits import Ports, RunLimits
+
+#: Pixels; a smaller picture behind an early link is none that anybody asked for.
+_SMALLEST = 8
+
+Used = TypeVar("Used")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +26,13 @@ class Lost:
 
     missing: MissingImage
     passing: bool  #: whether the trouble may pass: an outage, a time limit, a link that is not ready or has expired
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """All images of a job, safe on disk before the API said that it had ended."""
+
+    images: tuple[StoredImage, ...]
 
 
 class Collector:
@@ -40,23 +53,32 @@ class Collector:
         """Let the threads go."""
         self._threads.shutdown(cancel_futures=True)
 
-    async def collect(self, request: Request, urls: Sequence[str]) -> tuple[list[StoredImage], list[Lost]]:
+    async def collect(
+        self, request: Request, urls: Sequence[str], have: Sequence[StoredImage] = ()
+    ) -> tuple[list[StoredImage], list[Lost]]:
         """Every sample that a link is for, in order: those that are safe on disk, and the others.
+
+        Args:
+            have: those that are safe already.
 
         Raises:
             StorageFailed: the disk does not take an image.
         """
-        found = await asyncio.gather(*(self._sample(request, n, url) for n, url in enumerate(urls[: request.samples])))
-        return [one for one in found if isinstance(one, StoredImage)], [one for one in found if isinstance(one, Lost)]
+        safe = {image.sample: image for image in have}
+        left = [sample for sample in range(min(len(urls), request.samples)) if sample not in safe]
+        found = await asyncio.gather(*(self._sample(request, sample, urls[sample]) for sample in left))
+        safe.update({one.sample: one for one in found if isinstance(one, StoredImage)})
+        return [safe[sample] for sample in sorted(safe)], [one for one in found if isinstance(one, Lost)]
 
     async def _sample(self, request: Request, sample: int, url: str) -> StoredImage | Lost:
-        loop = asyncio.get_running_loop()
+
+        def keep(content: bytes) -> StoredImage:
+            return self._keep(request, sample, url, content, self._check.verify(content))
+
         tries = 0
         while True:
             try:
-                async with self._lane:  # held while decoding too: that is what bounds the memory
-                    content = await self._api.download(url)
-                    return await loop.run_in_executor(self._threads, self._keep, request, sample, url, content)
+                return await self._fetch(url, keep)
             except ResultUnavailable as unavailable:
                 trouble = unavailable
             tries += 1
@@ -64,8 +86,40 @@ class Collector:
                 return _lost(sample, url, trouble)
             await self._clock.sleep(backoff(tries, draw=self._chance.random(), base=0.5, cap=30.0))
 
-    def _keep(self, request: Request, sample: int, url: str, content: bytes) -> StoredImage:
-        image = self._check.verify(content)
+    async def shows(self, request: Request, url: str) -> bool:
+        """Whether an early link gives what may be its image. Tried once, and not kept."""
+
+        def look(content: bytes) -> bool:
+            return not _is_placeholder(self._check.verify(content), request)
+
+        try:
+            return await self._fetch(url, look)
+        except ResultUnavailable:
+            return False
+
+    async def attempt(self, request: Request, sample: int, url: str) -> StoredImage | None:
+        """The sample behind an early link, safe on disk; None if the link does not give it now. Tried once.
+
+        Raises:
+            StorageFailed: the disk does not take the image.
+        """
+
+        def keep(content: bytes) -> StoredImage | None:
+            image = self._check.verify(content)
+            return None if _is_placeholder(image, request) else self._keep(request, sample, url, content, image)
+
+        try:
+            return await self._fetch(url, keep)
+        except ResultUnavailable:
+            return None
+
+    async def _fetch(self, url: str, use: Callable[[bytes], Used]) -> Used:
+        """What a thread makes of the bytes behind the link."""
+        async with self._lane:  # held while decoding too: that is what bounds the memory
+            content = await self._api.download(url)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, use, content)
+
+    def _keep(self, request: Request, sample: int, url: str, content: bytes, image: VerifiedImage) -> StoredImage:
         verdict = judge(image, request.params, self._checks)
         stem = f"{request.file_stem}-{request.sample + sample}"
         if verdict.rejected is not None:  # paid for, so it is kept, where no reader of the dataset looks
@@ -79,6 +133,54 @@ class Collector:
             findings=verdict.findings,
             rejected=verdict.rejected,
         )
+
+
+class EarlyLinks:
+    """Links that came with the acceptance of a job, and hold its images once it has ended.
+
+    What they answer until then is not documented: whatever is no image that passes the check means 'not yet'.
+
+    Args:
+        urls: one for each sample.
+    """
+
+    def __init__(self, collector: Collector, request: Request, urls: Sequence[str]) -> None:
+        self._collector = collector
+        self._request = request
+        self._urls = urls[: request.samples]
+        self._images: dict[int, StoredImage] = {}
+
+    @property
+    def images(self) -> Sequence[StoredImage]:
+        """Those that are safe on disk by now."""
+        return tuple(self._images.values())
+
+    async def shown(self) -> bool:
+        """Whether the first of them gives what may be its image; nothing is kept."""
+        return await self._collector.shows(self._request, self._urls[0])
+
+    async def fetched(self) -> Fetched | None:
+        """All of the job's images; None while one is not there. What is there is fetched once.
+
+        Raises:
+            StorageFailed: the disk does not take an image.
+        """
+        left = [sample for sample in range(len(self._urls)) if sample not in self._images]
+        for samples in (left[:1], left[1:]):  # one tells whether the others are worth trying
+            images = await asyncio.gather(*(self._attempt(sample) for sample in samples))
+            self._images.update({image.sample: image for image in images if image is not None})
+            if None in images:
+                return None
+        return Fetched(tuple(self._images[sample] for sample in sorted(self._images)))
+
+    async def _attempt(self, sample: int) -> StoredImage | None:
+        return await self._collector.attempt(self._request, sample, self._urls[sample])
+
+
+def _is_placeholder(image: VerifiedImage, request: Request) -> bool:
+    """Whether an early link gave a picture that is not the one asked for: 'not yet', until the API says otherwise."""
+    wanted = request.params.get("width", image.width), request.params.get("height", image.height)
+    return (image.width, image.height) != wanted or min(image.width, image.height) < _SMALLEST
 
 
 def _lost(sample: int, url: str, trouble: ResultUnavailable) -> Lost:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batchgen.model import Checks, InDoubt
-from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Observer
+from batchgen.model import Checks, Completion, InDoubt, Request
+from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Notices, Observer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,14 +15,20 @@ class RunLimits:
 
     concurrency: int  #: jobs in flight
     rate: float | None = None  #: submissions a second
+    completion: Completion = Completion.POLL
     in_doubt: InDoubt = InDoubt.HOLD
     max_images: int | None = None  #: images asked for by this run, repeated submissions included
     job_deadline: float = 900.0  #: seconds from submission until a job is left for a later run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
+    status_rate: float | None = None  #: status calls a second
     downloads: int = 16  #: images downloaded at once
     decoders: int = 2  #: images decoded at once
     checks: Checks = field(default_factory=Checks)  #: what images must stand
+
+
+def _as_planned(request: Request) -> Request:
+    return request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +41,5 @@ class Ports:
     check: ImageCheck
     clock: Clock
     observer: Observer
+    as_sent: Callable[[Request], Request] = _as_planned  #: with what makes the API tell of the end of its job
+    notices: Notices | None = None  #: None: nobody tells when a job has ended

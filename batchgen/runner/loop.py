@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from batchgen.errors import AccountBlocked, AnswerInDoubt, APIError, RequestRefused, StorageFailed, TryLater
-from batchgen.lifecycle import (
-    ENDED,
-    AnswerLost,
-    Event,
-    GaveUp,
-    ImagesStored,
-    JobCompleted,
-    JobFailed,
-    Record,
-    Reopened,
-    Resubmitted,
-    ResultLost,
-    State,
-    SubmitAccepted,
-    SubmitRefused,
-    SubmitStarted,
-)
-from batchgen.model import Failure, FailureKind, InDoubt, MissingImage, Request
-from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, JOB_FAILURES, Brakes, InFlightLimit, backoff
-from batchgen.ports import (
-    Accepted,
-    Claim,
-    Completed,
-    Failed,
-    Feed,
-    Submission,
-)
-from batchgen.runner.collecting import Collector
+from batchgen.errors import StorageFailed
+from batchgen.lifecycle import ENDED, AnswerLost, GaveUp, ImagesStored, Record, Reopened, ResultLost, State
+from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
+from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, Brakes, InFlightLimit, backoff
+from batchgen.ports import Claim, Feed, Notices
+from batchgen.runner.collecting import Collector, EarlyLinks, Fetched, Lost
 from batchgen.runner.limits import Ports, RunLimits
-from batchgen.runner.pace import Pace
-from batchgen.runner.polls import Overdue, Polls
+from batchgen.runner.polls import Polls
+from batchgen.runner.recording import Recorder
 from batchgen.runner.slots import Slots
+from batchgen.runner.stopping import Stop
+from batchgen.runner.submitting import Submitter
+from batchgen.runner.watching import Awaited, Overdue
 
 #: Failures after which the API may still have what was paid for.
 _MAY_STILL_EXIST = (FailureKind.JOB_LOST, FailureKind.RESULT_LOST)
+#: Seconds that an earlier run's job is asked about, however old it is.
+_ASK_AT_LEAST = 60.0
 
 
 class Runner:
@@ -55,32 +36,50 @@ class Runner:
         self._ports = ports
         self._limits = limits
         self._chance = chance or random.Random()
+        self._stop = Stop(ports.observer, grace=limits.grace, leave=self.abandon)
+        self._recorder = Recorder(ports, self._stop)
         self._slots = Slots(InFlightLimit(limits.concurrency))
-        self._pace = Pace(ports.clock, rate=limits.rate, chance=self._chance)
-        self._polls = Polls(ports.api, ports.clock, chance=self._chance)
+        self._brakes = Brakes(max_images=limits.max_images, max_wait=limits.max_wait)
+        self._submitter = Submitter(
+            ports,
+            limits,
+            recorder=self._recorder,
+            slots=self._slots,
+            brakes=self._brakes,
+            stop=self._stop,
+            chance=self._chance,
+        )
+        self._polls = Polls(ports.api, ports.clock, rate=limits.status_rate, chance=self._chance)
         self._collector = Collector(ports, limits, chance=self._chance)
         # Finished jobs that wait for their download push back on submitting once this many requests are alive.
         self._alive = asyncio.Semaphore(limits.concurrency + 2 * limits.downloads)
         self._carried: set[asyncio.Task[None]] = set()
-        self._unsubmitted: set[asyncio.Task[None]] = set()  #: tasks, the admission among them, that a stop lets go
-        self._stopping = False
-        self._decided = asyncio.Event()  #: set when the answer to a submission is there, or lost
-        self._brakes = Brakes(max_images=limits.max_images, max_wait=limits.max_wait)
-        self.stop_reason: str | None = None  #: why not everything was submitted; None if everything was
-        self.error: Exception | None = None  #: what has to be mended first: account, disk, or a bug of ours
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why not everything was submitted; None if everything was."""
+        return self._stop.reason
+
+    @property
+    def error(self) -> Exception | None:
+        """What has to be mended first: account, disk, or a bug of ours."""
+        return self._stop.error
 
     async def run(self, feed: Feed) -> None:
         """Carry every request of the feed as far as it goes; what stood in the way is in the attributes then."""
-        polls = asyncio.ensure_future(self._polls.run())
-        polls.add_done_callback(self._polls_ended)
+        beside = [asyncio.ensure_future(self._polls.run())]
+        if self._ports.notices is not None:
+            beside.append(asyncio.ensure_future(self._listen(self._ports.notices)))
+        for one in beside:
+            one.add_done_callback(self._ended_beside)
         admission = asyncio.ensure_future(self._admit(feed))
-        self._unsubmitted.add(admission)
+        self._stop.lets_go(admission)
         try:
             await asyncio.wait((admission,))
             while self._carried:
                 await asyncio.wait(self._carried)
         finally:
-            left = [polls, admission, *self._carried]
+            left = [*beside, admission, *self._carried]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -91,45 +90,31 @@ class Runner:
 
         Without a reason nothing happens, and calls after the first do nothing.
         """
-        if reason is None or self._stopping:
-            return
-        self._stopping = True
-        self.stop_reason = reason
-        self._ports.observer.stopping(reason)
-        for task in self._unsubmitted:
-            task.cancel()
-        asyncio.get_running_loop().call_later(self._limits.grace, self.abandon)
+        self._stop.pull(reason)
 
     def abandon(self) -> None:
         """Leave the jobs in flight where they are; a later run asks about them."""
         for task in self._carried:
             task.cancel()
 
-    def _halt(self, error: Exception) -> None:
-        """Something has to be mended; what is in flight still ends in its own time, for it is paid for."""
-        self.error = self.error or error
-        match error:
-            case AccountBlocked():
-                self.stop("the API refuses the account")
-            case StorageFailed():
-                self.stop("the disk or the journal gave way")
-            case _:
-                self.stop(f"a bug in batchgen ({type(error).__name__})")
+    async def _listen(self, notices: Notices) -> None:
+        while True:
+            self._polls.wake(await notices.next())
 
-    def _polls_ended(self, polls: asyncio.Future[None]) -> None:
-        if not polls.cancelled() and (error := polls.exception()) is not None:
-            self._halt(error if isinstance(error, Exception) else RuntimeError(str(error)))
+    def _ended_beside(self, beside: asyncio.Future[None]) -> None:
+        if not beside.cancelled() and (error := beside.exception()) is not None:
+            self._stop.halt(error if isinstance(error, Exception) else RuntimeError(str(error)))
 
     async def _admit(self, feed: Feed) -> None:
         try:
-            while not self._stopping and (claims := await feed.claim(self._limits.concurrency)):
+            while not self._stop.pulled and (claims := await feed.claim(self._limits.concurrency)):
                 for claim in claims:
                     await self._alive.acquire()
                     task = asyncio.ensure_future(self._carry_alive(claim))
                     self._carried.add(task)
                     task.add_done_callback(self._carried.discard)
         except Exception as error:  # noqa: BLE001  # whatever it is, jobs in flight must not die of it
-            self._halt(error)
+            self._stop.halt(error)
 
     async def _carry_alive(self, claim: Claim) -> None:
         try:
@@ -137,7 +122,7 @@ class Runner:
         except Overdue:
             pass  # told to the observer where it was noticed; the journal says where the request stands
         except Exception as error:  # noqa: BLE001  # whatever it is, other jobs in flight must not die of it
-            self._halt(error)
+            self._stop.halt(error)
         finally:
             self._alive.release()
 
@@ -149,7 +134,7 @@ class Runner:
         while record.state not in ENDED:
             match record.state:
                 case State.PLANNED:
-                    if self._stopping:
+                    if self._stop.pulled:
                         return
                     record = await self._submit_in_slot(request, record)
                 case State.SUBMITTED:
@@ -157,7 +142,7 @@ class Runner:
                 case State.SUBMITTING:
                     # Only a run that was killed leaves this behind: its POST may have arrived.
                     lost = Failure(kind=FailureKind.ANSWER_LOST, message="The run ended before the API's answer came.")
-                    record = await self._record(request, record, AnswerLost(failure=lost))
+                    record = await self._recorder.record(request, record, AnswerLost(failure=lost))
                 case State.IN_DOUBT:
                     record = await self._settle_doubt(request, record)
                     if record.state is State.IN_DOUBT:
@@ -171,7 +156,7 @@ class Runner:
         """Try again what had failed: for nothing, where the API may still have it."""
         lost = record.failure is not None and record.failure.kind in _MAY_STILL_EXIST
         if lost and record.job_id is not None:
-            return await self._record(request, record, Reopened(ask=True))
+            return await self._recorder.record(request, record, Reopened(ask=True))
         return await self._submit_in_slot(request, record)
 
     async def _settle_doubt(self, request: Request, record: Record) -> Record:
@@ -180,142 +165,79 @@ class Runner:
                 return record
             case InDoubt.FAIL:
                 failure = record.failure or Failure(kind=FailureKind.ANSWER_LOST, message="No answer came.")
-                return await self._record(request, record, GaveUp(failure=failure))
+                return await self._recorder.record(request, record, GaveUp(failure=failure))
             case InDoubt.RETRY:
                 # Once a run: an answer that is lost again is again in doubt, and paid for again perhaps.
-                return record if self._stopping else await self._submit_in_slot(request, record)
+                return record if self._stop.pulled else await self._submit_in_slot(request, record)
 
     async def _submit_in_slot(self, request: Request, record: Record) -> Record:
         """From the submission to the end of the job: as long as it counts as in flight at the API."""
-        with self._let_go_by_a_stop():
+        with self._stop.lets_this_go():
             if record.job_failures and record.state is State.PLANNED:
                 await self._ports.clock.sleep(backoff(record.job_failures, draw=self._chance.random()))
             await self._slots.take()
         try:
-            with self._let_go_by_a_stop():
-                await self._pace.ready()
-                await self._leave_to_ask(request)
-            if self._stopping:
+            with self._stop.lets_this_go():
+                await self._submitter.ready(request)
+            if self._stop.pulled:
                 return record
-            record = await self._submit(request, record)
+            record = await self._submitter.submit(request, record)
             if record.state is State.SUBMITTED:
-                record = await self._await_end(request, record)
+                record = await self._await_end(request, record, fresh=True)
             return record
         finally:
             self._slots.leave()
-
-    async def _leave_to_ask(self, request: Request) -> None:
-        """Count the request's images against what may be asked for; stop where that is too much."""
-        while (reason := self._brakes.ask_for(request.samples)) is not None:
-            if not self._brakes.undecided:
-                self.stop(reason)
-                return
-            self._decided.clear()
-            await self._decided.wait()
 
     async def _await_end_in_slot(self, request: Request, record: Record) -> Record:
         """For a job that was submitted before: by an earlier run, or for the links of its images."""
         await self._slots.take()
         try:
-            return await self._await_end(request, record)
+            return await self._await_end(request, record, fresh=False)
         finally:
             self._slots.leave()
 
-    @contextlib.contextmanager
-    def _let_go_by_a_stop(self) -> Iterator[None]:
-        """Within, nothing is paid for yet: a stop need not wait."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._unsubmitted.add(task)
+    async def _await_end(self, request: Request, record: Record, *, fresh: bool) -> Record:
+        """
+        Args:
+            fresh: whether it was submitted just now.
+        """
+        detached = self._limits.completion is Completion.DETACH
+        if fresh and detached:
+            self._ports.observer.left_for_later(request, record)
+            raise Overdue
+        job = self._awaited(request, record, fresh=fresh)
         try:
-            yield
-        finally:
-            self._unsubmitted.discard(task)
+            end = await self._polls.ended(job)
+        except Overdue:
+            if job.early is not None:
+                record = await self._recorder.record_kept(request, record, job.early.images)
+            tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
+            tell(request, record)
+            raise
+        if job.early is not None and not isinstance(end, Fetched):
+            record = await self._recorder.record_kept(request, record, job.early.images)
+        record = await self._recorder.record_end(request, record, end)
+        if record.state is State.STORED:
+            self._brakes.stored()
+        return record
 
-    async def _submit(self, request: Request, record: Record) -> Record:
-        if record.state is State.IN_DOUBT:
-            record = await self._record(request, record, Resubmitted())
-        elif record.state is State.FAILED:
-            record = await self._record(request, record, Reopened())
-        record = await self._record(request, record, SubmitStarted())
-        refused = False
-        try:
-            answer = await self._ports.api.submit(request)
-        except AnswerInDoubt as lost:
-            record = await self._record(request, record, AnswerLost(failure=_failure(FailureKind.ANSWER_LOST, lost)))
-            self._pace.refused()
-            self.stop(self._brakes.doubted(lost.message))
-            return record
-        except (TryLater, RequestRefused, AccountBlocked) as refusal:
-            refused = True
-            return await self._refused(request, record, refusal)
-        finally:
-            self._brakes.decided(request.samples, refused=refused)
-            self._decided.set()
-        return await self._taken(request, record, answer)
-
-    async def _taken(self, request: Request, record: Record, answer: Submission) -> Record:
-        self._brakes.taken()
-        self._pace.accepted()
-        self._slots.accepted()
-        if isinstance(answer, Accepted):
-            accepted = SubmitAccepted(job_id=answer.job_id, early_urls=answer.early_urls)
-            return await self._record_paid(request, record, accepted)
-        return await self._ended(request, record, answer)
-
-    async def _refused(
-        self, request: Request, record: Record, refusal: TryLater | RequestRefused | AccountBlocked
-    ) -> Record:
-        if isinstance(refusal, AccountBlocked):
-            failure = Failure(kind=FailureKind.REFUSED, message=str(refusal))
-            await self._record(request, record, SubmitRefused(failure=failure))
-            raise refusal
-        if isinstance(refusal, TryLater):
-            kind = FailureKind.BUSY if refusal.http_status else FailureKind.UNREACHABLE
-            record = await self._record(request, record, SubmitRefused(failure=_failure(kind, refusal)))
-            self._after_refusal(refusal)
-            return record
-        policy = refusal.code == "CONTENT_POLICY"
-        failure = _failure(FailureKind.CONTENT_POLICY if policy else FailureKind.REFUSED, refusal)
-        record = await self._record(request, record, SubmitRefused(failure=failure))
-        self.stop(self._brakes.refused(refusal.message))
-        return await self._record(request, record, GaveUp(failure=failure))
-
-    def _after_refusal(self, trouble: TryLater) -> None:
-        if trouble.capacity:
-            self._slots.refused()
-        pause = self._pace.refused(trouble.retry_after)
-        refused_for = self._pace.refused_for
-        wait, words = trouble.retry_after, trouble.message
-        self.stop(self._brakes.waited(retry_after=wait, refused_for=refused_for, message=words))
-        if pause and not self._stopping:
-            self._ports.observer.paused(pause, words)
-
-    async def _await_end(self, request: Request, record: Record) -> Record:
+    def _awaited(self, request: Request, record: Record, *, fresh: bool) -> Awaited:
         assert record.job_id is not None
         age = max(0.0, self._ports.clock.now() - (record.submitted_at or 0.0))
-        # A job of an earlier run may be past its deadline already; it is asked about all the same.
-        deadline = max(self._limits.job_deadline - age, min(60.0, self._limits.job_deadline))
-        try:
-            end = await self._polls.ended(record.job_id, age=age, deadline=deadline)
-        except Overdue:
-            self._ports.observer.overdue(request, record)
-            raise
-        return await self._ended(request, record, end)
-
-    async def _ended(self, request: Request, record: Record, end: Completed | Failed) -> Record:
-        if isinstance(end, Completed):
-            completed = JobCompleted(urls=end.urls, job_id=end.job_id, response=end.response)
-            return await self._record_paid(request, record, completed)
-        again = end.blocked is not None or (end.retryable and record.job_failures + 1 < JOB_FAILURES)
-        again = again or (record.reopened and end.failure.kind is FailureKind.JOB_LOST)
-        if again:
-            self._ports.observer.trouble(request, end.failure.message)
-        failed = JobFailed(failure=end.failure, again=again, response=end.response)
-        record = await self._record(request, record, failed)
-        if end.blocked is not None:
-            raise end.blocked
-        return record
+        told = fresh and self._ports.notices is not None and self._ports.notices.expected(request)
+        # A link for each image, or none is tried; and none again that has proved useless.
+        tries_links = self._limits.completion is Completion.EARLY_URLS and not record.results_lost
+        tries_links = tries_links and len(record.early_urls) >= request.samples
+        return Awaited(
+            job_id=record.job_id,
+            age=age,
+            # A job of an earlier run may be past its deadline already; it is asked about all the same.
+            deadline=max(self._limits.job_deadline - age, min(_ASK_AT_LEAST, self._limits.job_deadline)),
+            fresh=fresh,
+            once=self._limits.completion is Completion.DETACH,
+            notice=request.key if told else None,
+            early=EarlyLinks(self._collector, request, record.early_urls) if tries_links else None,
+        )
 
     async def _collect(self, request: Request, record: Record, *, fresh_links: int) -> Record:
         """Fetch the images of a finished job; what cannot be had now may be had later, for it is paid for.
@@ -323,52 +245,36 @@ class Runner:
         Args:
             fresh_links: how often this run has asked the job for fresh links.
         """
-        if isinstance(self.error, StorageFailed):
+        if isinstance(self._stop.error, StorageFailed):
             raise Overdue  # no room for images; the next run fetches them
-        images, lost = await self._collector.collect(request, record.urls)
+        images, lost = await self._collector.collect(request, record.urls, record.images)
+        stored = ImagesStored(images=tuple(images), missing=_missing(request, images, lost))
         if not lost:
             self._brakes.stored()
-            made = len(images)
-            unmade = tuple(_unmade(sample, made, request.samples) for sample in range(made, request.samples))
-            return await self._record(request, record, ImagesStored(images=tuple(images), missing=unmade))
+            return await self._recorder.record(request, record, stored)
         failure = lost[0].missing.failure
         self._ports.observer.trouble(request, failure.message)
+        record = await self._recorder.record_kept(request, record, images)
         if record.job_id is not None and fresh_links < FRESH_LINKS:
-            return await self._record(request, record, ResultLost(failure=failure))
+            return await self._recorder.record(request, record, ResultLost(failure=failure))
         age = self._ports.clock.now() - (record.completed_at or 0.0)
         if age < GIVE_UP_AFTER and any(one.passing for one in lost):
             self._ports.observer.overdue(request, record)
-            self.stop(self._brakes.missed(failure.message))
+            self._stop.pull(self._brakes.missed(failure.message))
             raise Overdue
+        if images:
+            return await self._recorder.record(request, record, stored)
         if record.reopened:
-            return await self._record(request, record, ResultLost(failure=failure, again=True))
-        if not images:
-            return await self._record(request, record, GaveUp(failure=failure))
-        gone = [one.missing for one in lost]
-        made = len(images) + len(gone)
-        gone += [_unmade(sample, made, request.samples) for sample in range(made, request.samples)]
-        return await self._record(request, record, ImagesStored(images=tuple(images), missing=tuple(gone)))
-
-    async def _record(self, request: Request, before: Record, event: Event) -> Record:
-        after = await self._ports.journal.record(request.key, event)
-        self._ports.observer.changed(request, before, event, after)
-        return after
-
-    async def _record_paid(self, request: Request, before: Record, event: Event) -> Record:
-        """As `_record`, for what must not be forgotten: if the disk gives way it is tried until the grace is over."""
-        while True:
-            try:
-                return await self._record(request, before, event)
-            except StorageFailed as failed:
-                self._halt(failed)
-                self._ports.observer.trouble(request, f"not yet on disk: {event}")
-                await self._ports.clock.sleep(1.0)
+            return await self._recorder.record(request, record, ResultLost(failure=failure, again=True))
+        return await self._recorder.record(request, record, GaveUp(failure=failure))
 
 
-def _failure(kind: FailureKind, error: APIError) -> Failure:
-    return Failure(
-        kind=kind, message=error.message, http_status=error.http_status, code=error.code, response=error.response
-    )
+def _missing(request: Request, images: Sequence[StoredImage], lost: Sequence[Lost]) -> tuple[MissingImage, ...]:
+    """The samples without an image, each with its reason."""
+    safe, gone = {image.sample for image in images}, {one.missing.sample: one.missing for one in lost}
+    made = len(safe) + len(gone)
+    left = (sample for sample in range(request.samples) if sample not in safe)
+    return tuple(gone.get(sample) or _unmade(sample, made, request.samples) for sample in left)
 
 
 def _unmade(sample: int, made: int, wanted: int) -> MissingImage:

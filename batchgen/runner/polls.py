@@ -1,194 +1,272 @@
-"""One scheduler for all status calls of a run: each job is asked about when its answer is likely."""
+"""One scheduler for all questions of a run about its jobs: each is asked when its answer is likely."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import random
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Coroutine
+
+from aiolimiter import AsyncLimiter
 
 from batchgen.errors import RequestRefused, TryLater
-from batchgen.model import Failure, FailureKind, JobId
+from batchgen.model import Failure, FailureKind, RequestKey
 from batchgen.policy import (
     GIVE_UP_AFTER,
     UNKNOWN_JOB_ANSWERS,
     UNKNOWN_JOB_SECONDS,
     LatencyProfile,
+    Reliance,
     backoff,
+    next_backstop,
     next_poll,
+    quiet_after,
 )
-from batchgen.ports import Clock, Completed, Failed, ImageAPI, Working
+from batchgen.ports import Clock, Completed, Failed, ImageAPI, JobStatus, Working
+from batchgen.runner.collecting import EarlyLinks
+from batchgen.runner.watching import Awaited, End, Overdue, Schedule, Watch, settle
 
-#: Seconds; a job that is younger was submitted by this run.
-_FRESH = 5.0
-
-
-class Overdue(Exception):
-    """A job has not ended within its deadline."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Watch:
-    """One job that is waited for."""
-
-    job_id: JobId
-    submitted: float  #: monotonic seconds
-    began: float  #: monotonic seconds; later than `submitted` for a job of an earlier run
-    deadline: float  #: monotonic seconds
-    ended: asyncio.Future[Completed | Failed]
-    unknown: int = 0  #: answers in a row that did not know the job
-    unknown_since: float = 0.0  #: monotonic; of the first of them
-    troubles: int = 0  #: calls in a row without a usable answer
-
-
-@dataclass(slots=True, order=True)
-class _Due:
-    at: float
-    number: int
-    watch: _Watch = field(compare=False)
+#: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
+_REMEMBERED = 1_024
 
 
 class Polls:
-    """Asks the API about jobs until they end.
+    """Asks about jobs until they end.
 
     Args:
         at_once: status calls that may be under way together.
+        rate: status calls a second; None for no limit.
         chance: where jitter comes from.
     """
 
-    def __init__(self, api: ImageAPI, clock: Clock, *, at_once: int = 32, chance: random.Random) -> None:
+    def __init__(
+        self, api: ImageAPI, clock: Clock, *, at_once: int = 32, rate: float | None = None, chance: random.Random
+    ) -> None:
         self._api = api
         self._clock = clock
         self._chance = chance
         self._lane = asyncio.Semaphore(at_once)
-        self._due: list[_Due] = []
-        self._numbers = itertools.count()
-        self._woken = asyncio.Event()
-        self._not_before = 0.0  #: monotonic; set when the API asks for fewer calls
+        self._limiter = None if rate is None else AsyncLimiter(1, 1 / rate)
+        self._schedule = Schedule(clock)
         self._last_known = -1.0  #: monotonic; when the API last knew a job
+        self._told: dict[RequestKey, Watch] = {}  #: those of which a notice may tell
+        self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
+        self._notices, self._links = Reliance(), Reliance()
+        self._links_proven = False  #: whether the API has confirmed what a link had told
         self.learned = LatencyProfile()
 
-    async def ended(self, job_id: JobId, *, age: float, deadline: float) -> Completed | Failed:
+    async def ended(self, job: Awaited) -> End:
         """Wait for the end of a job.
 
-        Args:
-            age: seconds since it was submitted.
-            deadline: seconds from now until it is no longer waited for.
-
         Raises:
-            Overdue: it has not ended by then.
+            Overdue: it has not ended by its deadline.
             AccountBlocked: the API no longer takes the key.
+            StorageFailed: the disk does not take an image behind its early links.
         """
         now = self._clock.monotonic()
-        end: asyncio.Future[Completed | Failed] = asyncio.get_running_loop().create_future()
-        watch = _Watch(job_id=job_id, submitted=now - age, began=now, deadline=now + deadline, ended=end)
-        # A job of an earlier run has most likely ended while nobody asked.
-        self._plan(watch, self._wait(watch) if age < _FRESH else 0.0)
-        return await end
+        end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        watch = Watch(job=job, submitted=now - job.age, began=now, deadline=now + job.deadline, ended=end)
+        watch.backstop = now + self._backstop(watch)
+        wait = self._wait(watch) if job.fresh else 0.0
+        if job.notice is not None:
+            self._told[job.notice] = watch
+            if job.notice in self._overtaken:
+                del self._overtaken[job.notice]
+                watch.heard, wait = True, 0.0
+        self._schedule.plan(watch, wait)
+        try:
+            return await end
+        finally:
+            if job.notice is not None:
+                self._told.pop(job.notice, None)
+
+    def wake(self, key: RequestKey) -> None:
+        """A notice says that the job of that request may have ended: ask sooner, but not as often as anybody likes."""
+        self._notices.seen()
+        watch = self._told.get(key)
+        if watch is None:
+            self._overtaken[key] = None
+            if len(self._overtaken) > _REMEMBERED:
+                self._overtaken.popitem(last=False)
+            return
+        watch.heard = True
+        if not watch.asking:
+            self._hurry(watch)
 
     async def run(self) -> None:
-        """Make the calls; goes on until cancelled."""
+        """Ask; goes on until cancelled."""
         async with asyncio.TaskGroup() as calls:
             while True:
-                watch = await self._next_due()
+                watch = await self._schedule.next_due()
                 if watch.ended.done():  # nobody waits any more
                     continue
-                await self._lane.acquire()
-                calls.create_task(self._call(watch))
+                watch.asking = True
+                if self._tries_links(watch):
+                    calls.create_task(self._asked(watch, self._try_links(watch)))
+                    continue
+                await self._call_is_due()
+                calls.create_task(self._asked(watch, self._ask_in_lane(watch)))
 
-    async def _next_due(self) -> _Watch:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._woken.clear()
-            if not self._due:
-                await self._woken.wait()
-                continue
-            first = self._due[0]
-            # A pause that the API asked for ends, for a job, at the latest with its deadline.
-            wait = max(first.at, min(self._not_before, first.watch.deadline)) - self._clock.monotonic()
-            if wait <= 0:
-                return heapq.heappop(self._due).watch
-            timer = loop.call_later(wait, self._woken.set)
-            try:
-                await self._woken.wait()
-            finally:
-                timer.cancel()
+    def _hurry(self, watch: Watch) -> None:
+        at = max(self._clock.monotonic(), watch.asked + quiet_after(watch.in_vain))
+        if at < watch.at:
+            self._schedule.plan(watch, at - self._clock.monotonic())
 
-    def _plan(self, watch: _Watch, wait: float) -> None:
+    def _wait(self, watch: Watch) -> float:
+        if watch.job.notice is not None and self._notices.justified:
+            return self._backstop(watch)
         now = self._clock.monotonic()
-        # The last question is asked at the deadline itself, so that a job is not given up unasked.
-        at = max(now, min(now + wait, watch.deadline))
-        heapq.heappush(self._due, _Due(at, next(self._numbers), watch))
-        if self._due[0].watch is watch:
-            self._woken.set()
+        watched = now - watch.began
+        wait = next_poll(now - watch.submitted, self.learned, watched=watched, draw=self._chance.random())
+        return min(wait, watch.backstop - now) if self._tries_links(watch) else wait
 
-    async def _call(self, watch: _Watch) -> None:
+    def _backstop(self, watch: Watch) -> float:
+        return next_backstop(self._clock.monotonic() - watch.submitted, self.learned, draw=self._chance.random())
+
+    def _tries_links(self, watch: Watch) -> bool:
+        now = self._clock.monotonic()
+        return watch.job.early is not None and self._links.justified and now < min(watch.backstop, watch.deadline)
+
+    async def _asked(self, watch: Watch, question: Coroutine[object, object, None]) -> None:
+        try:
+            await question
+        except Exception as error:  # noqa: BLE001  # whoever waits for the job is told; the other jobs go on
+            settle(watch, error)
+
+    async def _try_links(self, watch: Watch) -> None:
+        assert watch.job.early is not None
+        if not self._links_proven:
+            await self._prove_links(watch, watch.job.early)
+            return
+        fetched = await watch.job.early.fetched()
+        if fetched is None:
+            self._again(watch, self._wait(watch))
+            return
+        self._links.seen()
+        self._learn(watch)
+        settle(watch, fetched)
+
+    async def _prove_links(self, watch: Watch, early: EarlyLinks) -> None:
+        """The first picture of a run is not believed: some hosts may give another until the image is there."""
+        if not await early.shown():
+            self._again(watch, self._wait(watch))
+            return
+        watch.shown = True
+        await self._call_is_due()
+        await self._ask_in_lane(watch)
+
+    async def _call_is_due(self) -> None:
+        """Wait until one more status call may be made; it has its place in the lane then."""
+        if self._limiter is not None:
+            await self._limiter.acquire()
+        await self._lane.acquire()
+
+    async def _ask_in_lane(self, watch: Watch) -> None:
         try:
             await self._ask(watch)
-        except Exception as error:  # noqa: BLE001  # whoever waits for the job is told; the other jobs go on
-            _settle(watch, error)
         finally:
             self._lane.release()
 
-    async def _ask(self, watch: _Watch) -> None:
+    async def _ask(self, watch: Watch) -> None:
+        told, watch.heard, watch.asked = watch.heard, False, self._clock.monotonic()
         try:
-            status = await self._api.status(watch.job_id)
+            status = await self._api.status(watch.job.job_id)
         except TryLater as trouble:
+            watch.heard = told or watch.heard  # it has not been answered yet
             self._after_trouble(watch, trouble)
             return
         except RequestRefused as refused:
             self._after_unknown(watch, refused)
             return
         watch.troubles = watch.unknown = 0
-        self._last_known = now = self._clock.monotonic()
+        self._last_known = self._clock.monotonic()
         if isinstance(status, Working):
-            self._again(watch, self._wait(watch))
+            self._after_working(watch, told=told)
+        else:
+            self._after_end(watch, status, told=told or watch.heard or watch.in_vain > 0)
+
+    def _after_working(self, watch: Watch, *, told: bool) -> None:
+        if watch.job.once:
+            settle(watch, Overdue())
             return
-        if isinstance(status, Completed) and now - watch.began >= now - watch.submitted - _FRESH:
-            self.learned.add(now - watch.submitted)  # how long an older job took was not seen
-        _settle(watch, status)
+        if self._has_worked_too_long(watch):
+            message = f"Job {watch.job.job_id} has not ended within {GIVE_UP_AFTER / 3600:.0f} hours."
+            settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))
+            return
+        if watch.shown and not self._links_proven:
+            self._links.deceived()
+        watch.in_vain += told
+        watch.backstop = self._clock.monotonic() + self._backstop(watch)
+        # A notice may be a little ahead of the status endpoint: that is worth one more question soon.
+        self._again(watch, min(self._wait(watch), quiet_after(watch.in_vain)) if told else self._wait(watch))
+        if watch.heard:
+            self._hurry(watch)
 
-    def _wait(self, watch: _Watch) -> float:
-        now = self._clock.monotonic()
-        return next_poll(now - watch.submitted, self.learned, watched=now - watch.began, draw=self._chance.random())
+    def _after_end(self, watch: Watch, status: JobStatus, *, told: bool) -> None:
+        assert not isinstance(status, Working)
+        if isinstance(status, Completed):
+            self._judge_signs(watch, told=told)
+        settle(watch, status)
 
-    def _after_trouble(self, watch: _Watch, trouble: TryLater) -> None:
+    def _judge_signs(self, watch: Watch, *, told: bool) -> None:
+        """What the end of a job says about the signs that were to tell of it."""
+        waited = False  # for a sign that did not come: that says nothing about how long jobs take
+        if watch.shown:
+            self._links_proven = True
+        elif watch.job.early is not None:
+            waited = self._links.justified
+            self._links.missed()
+        if watch.job.notice is not None and not told:
+            waited = self._notices.justified
+            self._notices.missed()
+            if waited and not self._notices.justified:
+                self._ask_all()
+        if not waited:
+            self._learn(watch)
+
+    def _ask_all(self) -> None:
+        """No notice is waited for any more."""
+        for watch in self._told.values():
+            if not watch.asking:
+                self._schedule.plan(watch, self._wait(watch))
+
+    def _learn(self, watch: Watch) -> None:
+        if watch.job.fresh:  # how long an older job took was not seen
+            self.learned.add(self._clock.monotonic() - watch.submitted)
+
+    def _after_trouble(self, watch: Watch, trouble: TryLater) -> None:
         """A failed status call says nothing about the job; at most, that fewer calls are wanted."""
         watch.troubles += 1
         if trouble.retry_after is not None:
-            self._not_before = max(self._not_before, self._clock.monotonic() + trouble.retry_after)
+            self._schedule.not_before = max(self._schedule.not_before, self._clock.monotonic() + trouble.retry_after)
         self._again(watch, backoff(watch.troubles, draw=self._chance.random(), base=0.5, cap=30.0))
 
-    def _after_unknown(self, watch: _Watch, refused: RequestRefused) -> None:
+    def _after_unknown(self, watch: Watch, refused: RequestRefused) -> None:
         now = self._clock.monotonic()
         if not watch.unknown:
             watch.unknown_since = now
         watch.unknown += 1
         if self._is_lost(watch, now):
-            message = f"The API cannot give the result of job {watch.job_id}: {refused.message}"
+            message = f"The API cannot give the result of job {watch.job.job_id}: {refused.message}"
             failure = Failure(kind=FailureKind.JOB_LOST, message=message, http_status=refused.http_status)
-            _settle(watch, Failed(failure=failure, retryable=False))
+            settle(watch, Failed(failure=failure, retryable=False))
         else:
             self._again(watch, backoff(watch.unknown, draw=self._chance.random()))
 
-    def _is_lost(self, watch: _Watch, now: float) -> bool:
+    def _is_lost(self, watch: Watch, now: float) -> bool:
         """Whether it is the job that is unknown, for good, and not the API that is out of order."""
         long = watch.unknown >= UNKNOWN_JOB_ANSWERS and now - watch.unknown_since >= UNKNOWN_JOB_SECONDS
         knows_others = self._last_known >= watch.unknown_since
         return (long and knows_others) or now - watch.submitted >= GIVE_UP_AFTER
 
-    def _again(self, watch: _Watch, wait: float) -> None:
+    def _has_worked_too_long(self, watch: Watch) -> bool:
+        """Whether nothing is left to wait for: asked until the deadline, and still at work after a day."""
+        now = self._clock.monotonic()
+        return now >= watch.deadline and now - watch.submitted >= GIVE_UP_AFTER
+
+    def _again(self, watch: Watch, wait: float) -> None:
+        watch.asking = False
         if self._clock.monotonic() >= watch.deadline:
-            _settle(watch, Overdue())
+            settle(watch, Overdue())
         else:
-            self._plan(watch, wait)
-
-
-def _settle(watch: _Watch, end: Completed | Failed | Exception) -> None:
-    if watch.ended.done():
-        return
-    if isinstance(end, Exception):
-        watch.ended.set_exception(end)
-    else:
-        watch.ended.set_result(end)
+            self._schedule.plan(watch, wait)

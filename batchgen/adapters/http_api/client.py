@@ -110,6 +110,10 @@ class HTTPImageAPI:
         await self._hosts.__aexit__()
         await self._session.close()
 
+    def keep_secret(self, text: str) -> None:
+        """Keep one more text, besides the key, out of messages and kept answers."""
+        self._wording.keep(text)
+
     async def submit(self, request: Request) -> Submission:
         """Send the POST once; see `ports.ImageAPI`."""
         url = self._base + self._profile.submit_path

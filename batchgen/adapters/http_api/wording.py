@@ -61,23 +61,29 @@ class Said:
 
 
 class Wording:
-    """Reads bodies, and keeps one secret out of what it gives.
+    """Reads bodies, and keeps secrets out of what it gives.
 
     Args:
         secret: the API key.
     """
 
     def __init__(self, secret: str) -> None:
+        self._spellings: set[str] = set()
+        self.keep(secret)
+
+    def keep(self, secret: str) -> None:
+        """Keep one more secret out of what it gives."""
         spellings = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
         spellings |= {html.escape(secret), " ".join(secret.split())}
-        longest_first = sorted(filter(None, spellings), key=len, reverse=True)
+        self._spellings |= spellings
+        longest_first = sorted(filter(None, self._spellings), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if longest_first else None
 
     def __repr__(self) -> str:
         return "Wording(secret=…)"
 
     def without_secret(self, text: str) -> str:
-        """The text with the key, however it is spelled, replaced."""
+        """The text with every secret, however it is spelled, replaced."""
         return text if self._pattern is None else self._pattern.sub("…", text)
 
     def line(self, text: str) -> str:

@@ -61,6 +61,9 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
         )
     if counts[Status.PENDING]:
         lines.append(f"  {counts[Status.PENDING]:,} pending" + (f": {result.stopped}" if result.stopped else ""))
+    if result.under_way:
+        jobs = plural(result.under_way, "submitted job")
+        lines.append(f"  {jobs} left at the API; the next run collects the images, at no further cost")
     lines.append(_next_step(result, shlex.join(again)))
     return "\n".join(lines)
 
@@ -84,6 +87,7 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "run_id": result.run_id,
         "images": {status.value: number for status, number in result.samples.items()},
         "findings": dict(result.findings),
+        "under_way": result.under_way,
         "stopped": result.stopped,
         "exit_code": result.exit_code,
     }

@@ -1,0 +1,81 @@
+"""Takes a request from one record to the next: first into the journal, then told to the observer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from batchgen.errors import StorageFailed
+from batchgen.lifecycle import Event, ImagesKept, ImagesStored, JobCompleted, JobFailed, Record
+from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
+from batchgen.policy import JOB_FAILURES
+from batchgen.ports import Completed, Failed
+from batchgen.runner.collecting import Fetched
+from batchgen.runner.limits import Ports
+from batchgen.runner.stopping import Stop
+
+
+class Recorder:
+    """The way of every event; a disk that gives way stops the run."""
+
+    def __init__(self, ports: Ports, stop: Stop) -> None:
+        self._ports = ports
+        self._stop = stop
+
+    async def record(self, request: Request, before: Record, event: Event) -> Record:
+        """The record after the event, which is on disk then.
+
+        Raises:
+            StorageFailed: it is not.
+        """
+        after = await self._ports.journal.record(request.key, event)
+        self._ports.observer.changed(request, before, event, after)
+        return after
+
+    async def record_paid(self, request: Request, before: Record, event: Event) -> Record:
+        """As `record`, for what must not be forgotten: if the disk gives way it is tried until the grace is over."""
+        while True:
+            try:
+                return await self.record(request, before, event)
+            except StorageFailed as failed:
+                self._stop.halt(failed)
+                self._ports.observer.trouble(request, f"not yet on disk: {event}")
+                await self._ports.clock.sleep(1.0)
+
+    async def record_kept(self, request: Request, record: Record, images: Sequence[StoredImage]) -> Record:
+        """Write down what is safe on disk, before anything else may happen to the job."""
+        safe = {image.sample: image for image in (*record.images, *images)}
+        if len(safe) == len(record.images):
+            return record
+        return await self.record(request, record, ImagesKept(images=tuple(safe[sample] for sample in sorted(safe))))
+
+    async def record_end(self, request: Request, record: Record, end: Completed | Failed | Fetched) -> Record:
+        """The record after the end of the request's job.
+
+        Raises:
+            AccountBlocked: the account is why it failed.
+        """
+        if isinstance(end, Fetched):
+            record = await self.record_paid(request, record, JobCompleted(urls=record.early_urls))
+            return await self.record_paid(request, record, ImagesStored(images=end.images))
+        if isinstance(end, Completed):
+            completed = JobCompleted(urls=end.urls, job_id=end.job_id, response=end.response)
+            return await self.record_paid(request, record, completed)
+        again = end.blocked is not None or (end.retryable and record.job_failures + 1 < JOB_FAILURES)
+        again = again or (record.reopened and end.failure.kind is FailureKind.JOB_LOST)
+        if record.images:
+            event: Event = _what_there_is(request, record, end.failure)  # it is not paid for a second time
+        else:
+            event = JobFailed(failure=end.failure, again=again, response=end.response)
+        if again and not record.images:
+            self._ports.observer.trouble(request, end.failure.message)
+        record = await self.record(request, record, event)
+        if end.blocked is not None:
+            raise end.blocked
+        return record
+
+
+def _what_there_is(request: Request, record: Record, failure: Failure) -> ImagesStored:
+    safe = {image.sample for image in record.images}
+    left = (sample for sample in range(request.samples) if sample not in safe)
+    missing = tuple(MissingImage(sample=sample, failure=failure) for sample in left)
+    return ImagesStored(images=record.images, missing=missing)

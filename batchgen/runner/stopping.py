@@ -1,0 +1,69 @@
+"""The end of submitting: why, what has to be mended first, and who need not be waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from batchgen.errors import AccountBlocked, StorageFailed
+from batchgen.ports import Observer
+
+
+class Stop:
+    """Pulled once; everything that submits looks at it.
+
+    Args:
+        grace: seconds from then until what is in flight is left.
+        leave: leaves it.
+    """
+
+    def __init__(self, observer: Observer, *, grace: float, leave: Callable[[], None]) -> None:
+        self._observer = observer
+        self._grace = grace
+        self._leave = leave
+        self._unsubmitted: set[asyncio.Future[Any]] = set()
+        self.reason: str | None = None  #: why not everything was submitted; None if everything was
+        self.error: Exception | None = None  #: what has to be mended first: account, disk, or a bug of ours
+
+    @property
+    def pulled(self) -> bool:
+        """Whether nothing more is submitted."""
+        return self.reason is not None
+
+    def pull(self, reason: str | None) -> None:
+        """Submit nothing more. Without a reason nothing happens, and calls after the first do nothing."""
+        if reason is None or self.pulled:
+            return
+        self.reason = reason
+        self._observer.stopping(reason)
+        for one in self._unsubmitted:
+            one.cancel()
+        asyncio.get_running_loop().call_later(self._grace, self._leave)
+
+    def halt(self, error: Exception) -> None:
+        """Something has to be mended; what is in flight still ends in its own time, for it is paid for."""
+        self.error = self.error or error
+        match error:
+            case AccountBlocked():
+                self.pull("the API refuses the account")
+            case StorageFailed():
+                self.pull("the disk or the journal gave way")
+            case _:
+                self.pull(f"a bug in batchgen ({type(error).__name__})")
+
+    def lets_go(self, one: asyncio.Future[Any]) -> None:
+        """It holds nothing that is paid for: it is cancelled when the stop is pulled."""
+        self._unsubmitted.add(one)
+
+    @contextlib.contextmanager
+    def lets_this_go(self) -> Iterator[None]:
+        """Within, the current task holds nothing that is paid for."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._unsubmitted.add(task)
+        try:
+            yield
+        finally:
+            self._unsubmitted.discard(task)
