@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchgen.app.checking import CheckReport, check
     from batchgen.app.preview import Preview, plan
     from batchgen.app.result import RunResult
     from batchgen.app.running import StopSwitch, run, run_async
@@ -38,6 +39,7 @@ _HOMES = {
     "AccountBlocked": "errors",
     "BatchStatus": "app.standing",
     "BatchgenError": "errors",
+    "CheckReport": "app.checking",
     "Checks": "model",
     "Completion": "model",
     "FailureKind": "model",
@@ -54,6 +56,7 @@ _HOMES = {
     "StopSwitch": "app.running",
     "StorageFailed": "errors",
     "UsageError": "errors",
+    "check": "app.checking",
     "plan": "app.preview",
     "run": "app.running",
     "run_async": "app.running",
@@ -64,6 +67,7 @@ __all__ = [
     "AccountBlocked",
     "BatchStatus",
     "BatchgenError",
+    "CheckReport",
     "Checks",
     "Completion",
     "FailureKind",
@@ -80,6 +84,7 @@ __all__ = [
     "StopSwitch",
     "StorageFailed",
     "UsageError",
+    "check",
     "plan",
     "run",
     "run_async",

@@ -129,6 +129,15 @@ class Reopened:
     kind: Literal["Reopened"] = "Reopened"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesLost:
+    """Stored images are no longer on the disk as they were; their job is asked for fresh links, and not paid again."""
+
+    samples: tuple[int, ...]
+    urls: tuple[str, ...] = ()  #: the links that they came from, where there is no job to ask
+    kind: Literal["ImagesLost"] = "ImagesLost"
+
+
 Event = (
     SubmitStarted
     | SubmitAccepted
@@ -142,6 +151,7 @@ Event = (
     | ResultLost
     | GaveUp
     | Reopened
+    | ImagesLost
 )
 
 #: (state, event) -> the states it may lead to. Where there are two, the event itself says which.
@@ -165,10 +175,11 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.READY, ResultLost): (State.SUBMITTED, State.PLANNED),
         (State.READY, GaveUp): (State.FAILED,),
         (State.FAILED, Reopened): (State.PLANNED, State.SUBMITTED),
+        (State.STORED, ImagesLost): (State.SUBMITTED, State.READY),
     }
 )
 
-#: The states that end a request's life, unless the user reopens it.
+#: The states that end a request's life, unless the user reopens it or its images are lost.
 ENDED = frozenset({State.STORED, State.FAILED})
 #: The states in which the API may hold something that was paid for.
 OPEN = frozenset({State.SUBMITTING, State.IN_DOUBT, State.SUBMITTED, State.READY})
@@ -264,11 +275,13 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 job_failures=record.job_failures + 1,
             )
         case ImagesStored():
+            # What an earlier pass stored and nobody lost stays, also where it could not be had again.
+            images = {image.sample: image for image in (*record.images, *event.images)}
             return replace(
                 record,
                 state=State.STORED,
-                images=event.images,
-                missing=event.missing,
+                images=tuple(images[sample] for sample in sorted(images)),
+                missing=tuple(lost for lost in event.missing if lost.sample not in images),
                 failure=None,
                 urls=(),
                 early_urls=(),
@@ -286,6 +299,15 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             )
         case GaveUp():
             return replace(record, state=State.FAILED, failure=event.failure)
+        case ImagesLost():
+            return replace(
+                record,
+                state=State.READY if event.urls else State.SUBMITTED,
+                images=tuple(image for image in record.images if image.sample not in event.samples),
+                urls=event.urls,
+                results_lost=0,
+                reopened=False,  # whatever was allowed before, nobody has said that these may be paid for anew
+            )
         case _:
             assert_never(event)
 

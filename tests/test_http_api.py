@@ -443,7 +443,7 @@ def made(kind: type[Exception]) -> Exception:
     error = kind.__new__(kind)
     if isinstance(error, aiohttp.ClientResponseError):
         headers = CIMultiDictProxy(CIMultiDict({"API-Key": KEY}))
-        info = aiohttp.RequestInfo(URL("http://api.test"), "POST", headers)
+        info = aiohttp.RequestInfo(URL("https://api.test"), "POST", headers)
         aiohttp.ClientResponseError.__init__(error, info, (), status=400, message=f"bad {KEY}")
     elif isinstance(error, aiohttp.ClientConnectorError):
         key = ConnectionKey("api.test", 443, True, True, None, None, None)
@@ -469,10 +469,10 @@ def test_every_error_of_aiohttp_has_a_meaning_of_its_own(kind: type[Exception]) 
 async def test_every_error_of_aiohttp_is_translated(kind: type[Exception]) -> None:
     # No socket can be made to raise each of them.
     with aioresponses() as fake:
-        fake.post("http://api.test/sd3/v1", exception=made(kind))
-        fake.get("http://api.test/sd3/v1/status/j1", exception=made(kind))
+        fake.post("https://api.test/sd3/v1", exception=made(kind))
+        fake.get("https://api.test/sd3/v1/status/j1", exception=made(kind))
         fake.get("https://images.test/a", exception=made(kind))
-        errors = [await submit_error("http://api.test"), await status_error("http://api.test")]
+        errors = [await submit_error("https://api.test"), await status_error("https://api.test")]
         errors.append(await download_error("https://images.test/a"))
     expected = TryLater if meaning(made(kind)).unsent else AnswerInDoubt
     assert [type(error) for error in errors] == [expected, TryLater, ResultUnavailable]
@@ -482,8 +482,8 @@ async def test_every_error_of_aiohttp_is_translated(kind: type[Exception]) -> No
 @pytest.mark.parametrize("error", [OSError(5, "broken"), TimeoutError(), ConnectionResetError(104, "reset")])
 async def test_the_systems_own_errors_are_translated_too(error: Exception) -> None:
     with aioresponses() as fake:
-        fake.post("http://api.test/sd3/v1", exception=error)
-        assert isinstance(await submit_error("http://api.test"), TryLater | AnswerInDoubt)
+        fake.post("https://api.test/sd3/v1", exception=error)
+        assert isinstance(await submit_error("https://api.test"), TryLater | AnswerInDoubt)
 
 
 # --- The key stays here
@@ -533,8 +533,8 @@ async def test_a_server_that_echoes_another_secret_does_not_get_it_into_an_error
 @pytest.mark.parametrize("kind", [kind for kind in ERRORS if issubclass(kind, aiohttp.ClientResponseError)])
 async def test_an_error_that_shows_the_requests_headers_is_not_passed_on(kind: type[Exception]) -> None:
     with aioresponses() as fake:
-        fake.post("http://api.test/sd3/v1", exception=made(kind))
-        assert KEY not in everything_shown(await submit_error("http://api.test"))
+        fake.post("https://api.test/sd3/v1", exception=made(kind))
+        assert KEY not in everything_shown(await submit_error("https://api.test"))
 
 
 async def test_the_key_is_not_in_the_clients_repr() -> None:

@@ -17,6 +17,7 @@ from batchgen.lifecycle import (
     GaveUp,
     IllegalStep,
     ImagesKept,
+    ImagesLost,
     ImagesStored,
     JobCompleted,
     JobFailed,
@@ -54,6 +55,8 @@ EVENTS: tuple[Event, ...] = (
     ResultLost(failure=FAILURE),
     GaveUp(failure=FAILURE),
     Reopened(),
+    ImagesLost(samples=(0,)),
+    ImagesLost(samples=(0,), urls=("https://host/a",)),
 )
 
 
@@ -91,9 +94,38 @@ def test_however_events_arrive_what_is_stored_has_images(events: list[Event]) ->
     assert record.attempts >= 0
 
 
-def test_an_ended_request_is_reopened_only_if_it_failed() -> None:
+def test_an_ended_request_is_reopened_only_if_it_failed_or_its_images_are_lost() -> None:
     leaving = {(state, event) for state, event in TABLE if state in ENDED}
-    assert leaving == {(State.FAILED, Reopened)}
+    assert leaving == {(State.FAILED, Reopened), (State.STORED, ImagesLost)}
+
+
+STORED_PAIR = (
+    SubmitStarted(), SubmitAccepted(job_id=JobId("1")), JobCompleted(urls=("a", "b")),
+    ImagesStored(images=(IMAGE, replace(IMAGE, sample=1))),
+)  # fmt: skip
+
+
+def test_of_a_request_that_lost_one_image_the_others_stay_stored() -> None:
+    record = after(*STORED_PAIR, ImagesLost(samples=(1,)))
+    assert (record.state, record.job_id, record.images) == (State.SUBMITTED, "1", (IMAGE,))
+    ended = after(*STORED_PAIR, ImagesLost(samples=(1,)), JobCompleted(urls=("a", "b")),
+                  ImagesStored(images=(replace(IMAGE, sample=1),)))  # fmt: skip
+    assert [image.sample for image in ended.images] == [0, 1]
+    given_up = after(*STORED_PAIR, ImagesLost(samples=(1,)), JobFailed(failure=FAILURE, again=False))
+    assert (given_up.state, given_up.images) == (State.FAILED, (IMAGE,))
+
+
+def test_lost_images_without_a_job_wait_at_the_links_that_they_came_from() -> None:
+    record = after(SubmitStarted(), JobCompleted(urls=("a",)), ImagesStored(images=(IMAGE,)),
+                   ImagesLost(samples=(0,), urls=("a",)))  # fmt: skip
+    assert (record.state, record.urls, record.images) == (State.READY, ("a",), ())
+
+
+def test_leave_to_pay_anew_does_not_outlive_the_images_it_was_given_for() -> None:
+    failed = (SubmitStarted(), SubmitAccepted(job_id=JobId("1")), JobFailed(failure=FAILURE, again=False))
+    found = (Reopened(ask=True), JobCompleted(urls=("a",)), ImagesStored(images=(IMAGE,)))
+    assert after(*failed, *found).reopened
+    assert not after(*failed, *found, ImagesLost(samples=(0,))).reopened
 
 
 def test_a_refusal_for_lack_of_room_is_no_attempt() -> None:

@@ -57,8 +57,11 @@ class PlanFile:
             metadata = pq.read_metadata(path).metadata or {}
             self.head = PlanHead.from_json(metadata[PlanHead.METADATA])
 
+    def _opened(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self._path, page_checksum_verification=True)
+
     def __iter__(self) -> Iterator[Request]:
-        with _translated(self._path), pq.ParquetFile(self._path) as file:
+        with _translated(self._path), self._opened() as file:
             for batch in file.iter_batches(batch_size=_ROW_GROUP):
                 yield from map(_request, batch.to_pylist())
 
@@ -68,24 +71,24 @@ class PlanFile:
         Args:
             done: told some keys, gives those of them that are done.
         """
-        with _translated(self._path), pq.ParquetFile(self._path) as file:
-            for batch in file.iter_batches(batch_size=2_000):
-                keys = batch.column("request_key").to_pylist()
+        with _translated(self._path), self._opened() as file:
+            for group in range(file.num_row_groups):
+                keys = file.read_row_group(group, columns=["request_key"]).column(0).to_pylist()
                 gone = done(keys)
                 left = [position for position, key in enumerate(keys) if key not in gone]
-                for line in batch.take(pa.array(left, pa.int64())).to_pylist() if left else ():
+                for line in file.read_row_group(group).take(pa.array(left, pa.int64())).to_pylist() if left else ():
                     yield _request(line)
 
     def of_prompts(self, prompts: Collection[str]) -> Iterator[Request]:
         """The requests of those prompts, in order."""
         wanted = pa.array(sorted(prompts), pa.string())
-        with _translated(self._path), pq.ParquetFile(self._path) as file:
+        with _translated(self._path), self._opened() as file:
             for batch in file.iter_batches(batch_size=_ROW_GROUP):
                 yield from map(_request, batch.filter(pc.is_in(batch.column("prompt"), wanted)).to_pylist())
 
     def keys(self) -> Iterator[RequestKey]:
         """The request keys alone, in order."""
-        with _translated(self._path), pq.ParquetFile(self._path) as file:
+        with _translated(self._path), self._opened() as file:
             for batch in file.iter_batches(batch_size=65_536, columns=["request_key"]):
                 yield from map(RequestKey, batch.column(0).to_pylist())
 
@@ -113,7 +116,7 @@ def freeze(requests: Iterable[Request], path: Path, origin: PlanHead) -> PlanHea
     part = path.with_suffix(".part")
     count = _Count(origin.label_types)
     try:
-        with pq.ParquetWriter(part, _SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(part, _SCHEMA, compression="zstd", write_page_checksum=True) as writer:
             stream = iter(requests)
             while lines := [count.line(request) for request in islice(stream, _ROW_GROUP)]:
                 writer.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen import index
 from batchgen.app.folder import BatchFolder
+from batchgen.app.standing import Doubt, status
 from batchgen.model import RunId, Status
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class RunResult:
     findings: Mapping[str, int]  #: stored images of which a check found something, by what it found
     failed_requests: int  #: requests of which no image was stored; `retry` tries them again
     under_way: int = 0  #: requests whose jobs are at the API; a later run collects their images, at no further cost
+    doubts: Sequence[Doubt]  #: the first few requests that may have been paid for although nobody knows
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
     @classmethod
@@ -37,13 +39,15 @@ class RunResult:
         """
         path = BatchFolder(out).index
         facts, _ = index.read_facts(path)
+        samples = index.counts(path)
         return cls(
             out=out,
             batch_id=facts.batch_id,
             run_id=run_id,
-            samples=index.counts(path),
             findings=index.findings(path),
             under_way=under_way,
+            samples=samples,
+            doubts=status(out).doubts if samples[Status.IN_DOUBT] else (),
             failed_requests=index.failed_requests(path),
             stopped=stopped,
         )

@@ -17,9 +17,8 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from batchgen import index
 from batchgen.adapters.clock import SystemClock
-from batchgen.adapters.file_store import FileStore, write_atomically
+from batchgen.adapters.file_store import FileStore
 from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.http_api import HTTPImageAPI, ImageRules
 from batchgen.adapters.image_check import PillowCheck
@@ -30,6 +29,7 @@ from batchgen.app.completion import arranged
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
+from batchgen.app.indexing import bring_up_to_date
 from batchgen.app.preview import read_for
 from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
@@ -38,7 +38,6 @@ from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
-from batchgen.review import card
 from batchgen.runner import Ports, RunLimits, Runner
 from batchgen.simulator import Simulator, background
 
@@ -127,7 +126,7 @@ async def run_async(
     """
     settings, switch = settings or Settings(), switch or StopSwitch()
     read_in, folder = await asyncio.to_thread(read_for, manifest, out, settings)
-    run_id = _new_run_id()
+    run_id = new_run_id()
     with _held(folder):
         _must_have_its_journal(folder)
         async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
@@ -135,7 +134,7 @@ async def run_async(
             plan = await asyncio.to_thread(freezing)
             batch = _Batch(manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=run_id)
             outcome = await _pass(batch, journal, observer or Observer(), switch)
-        await asyncio.to_thread(_write_index, batch)
+        await asyncio.to_thread(bring_up_to_date, folder, plan, batch.facts)
     if outcome.error is not None:
         raise outcome.error
     under_way = await asyncio.to_thread(_under_way, folder)
@@ -194,7 +193,8 @@ def _held(folder: BatchFolder) -> Iterator[None]:
         raise
 
 
-def _new_run_id() -> RunId:
+def new_run_id() -> RunId:
+    """A name for a run: its time, and chance."""
     return RunId(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
 
 
@@ -314,20 +314,3 @@ def _opened_log(batch: _Batch) -> RunLog:
     except OSError as error:
         message = f"The log {batch.folder.log} cannot be written: {error}. Mend that and run again."
         raise StorageFailed(message) from error
-
-
-def _write_index(batch: _Batch) -> None:
-    with JournalView(batch.folder.journal) as journal:
-        head = batch.plan.head
-        stamp = f"{head.fingerprint}:{head.keys_sha256}:{journal.last_event()}"
-        if index.is_current(batch.folder.index, stamp) and batch.folder.card.is_file():
-            return
-        index.write(
-            batch.folder.index,
-            batch.plan,
-            journal.records,
-            facts=batch.facts,
-            label_types=batch.plan.head.label_types,
-            stamp=stamp,
-        )
-    write_atomically(batch.folder.card, card.write(batch.folder.index).encode())

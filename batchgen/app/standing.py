@@ -11,7 +11,8 @@ from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.folder import BatchFolder
-from batchgen.errors import UsageError
+from batchgen.app.indexing import facts_of
+from batchgen.errors import StorageFailed, UsageError
 from batchgen.lifecycle import Record, State
 from batchgen.model import Request
 
@@ -26,6 +27,7 @@ class Doubt:
     request: Request
     since: datetime | None  #: when its last submission was started
     reason: str
+    cost: float | None  #: what it may have cost, in the account's currency; None if nobody said the price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ def status(out: Path | str) -> BatchStatus:
         requests[State.IN_DOUBT] = requests.get(State.IN_DOUBT, 0) + requests.pop(State.SUBMITTING, 0)
     unreached = plan.head.requests - sum(requests.values())
     requests[State.PLANNED] = requests.get(State.PLANNED, 0) + max(0, unreached)
+    price = price_per_image(folder)
     wanted_doubts = [request for request in plan if request.key in doubtful] if doubtful else []
     return BatchStatus(
         out=folder.root,
@@ -75,7 +78,7 @@ def status(out: Path | str) -> BatchStatus:
         wanted=plan.head.samples,
         stored=sum(tally.images for tally in tallies.values()),
         attempts=sum(tally.attempts for tally in tallies.values()),
-        doubts=[_doubt(request, doubtful[request.key]) for request in wanted_doubts],
+        doubts=[_doubt(request, doubtful[request.key], price) for request in wanted_doubts],
     )
 
 
@@ -89,7 +92,20 @@ def _dropped(plan: PlanFile, journal: JournalView) -> dict[State, int]:
     return {state: len(keys) for state, keys in found.items()}
 
 
-def _doubt(request: Request, record: Record) -> Doubt:
-    since = None if record.submitted_at is None else datetime.fromtimestamp(record.submitted_at, UTC)
+def _doubt(request: Request, record: Record, price: float | None) -> Doubt:
+    since = None if record.submitted_at is None else moment(record.submitted_at)
     reason = record.failure.message if record.failure else "the run ended before the API's answer came"
-    return Doubt(request=request, since=since, reason=reason)
+    return Doubt(request=request, since=since, reason=reason, cost=None if price is None else price * request.samples)
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch -> time of day, UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def price_per_image(folder: BatchFolder) -> float | None:
+    """In the account's currency; None if nobody said."""
+    try:
+        return facts_of(folder).price_per_image
+    except StorageFailed:
+        return None

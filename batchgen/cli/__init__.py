@@ -146,14 +146,39 @@ def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int
 
 @cli.command()
 @click.argument("out", metavar="OUT")
+@click.option("--disputes", is_flag=True, help="List what was paid for and not delivered, as CSV for the provider.")
 @shared
-def status(out: str, as_json: bool, quiet: bool, verbose: int) -> None:
+def status(out: str, disputes: bool, as_json: bool, quiet: bool, verbose: int) -> None:
     """Say where the batch in the folder OUT stands, even while a run works on it."""
-    from batchgen.app import standing
+    from batchgen.app import disputing, standing
     from batchgen.cli import words
 
+    if disputes:
+        listed = disputing.disputed(out)
+        _print(words.disputes_json(listed) if as_json else None, words.disputes_csv(listed), quiet=quiet)
+        return
     found = standing.status(out)
     _print(words.status_json(found) if as_json else None, words.status_text(found), quiet=quiet)
+
+
+@cli.command()
+@click.argument("out", metavar="OUT")
+@click.option("--repair", is_flag=True, help="Mend what can be mended without paying.")
+@shared
+def check(out: str, repair: bool, as_json: bool, quiet: bool, verbose: int) -> None:
+    """Hold journal, plan, index and files of the batch in OUT against each other, to the last byte of each image.
+
+    Ends with 0 if all agree, 3 if something is wrong, 5 if the journal cannot be read, 6 if a repair has left
+    images for the next run to download, 7 if a run is working in the folder.
+    """
+    from batchgen.app import checking
+    from batchgen.cli import words
+    from batchgen.cli.progress import counter
+
+    with counter("check", shown=not quiet) as progress:
+        report = checking.check(out, repair=repair, progress=progress)
+    _print(words.check_json(report) if as_json else None, words.check_text(report), quiet=quiet)
+    sys.exit(report.exit_code)
 
 
 @cli.command()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import NoReturn, TextIO
 
 from tqdm import tqdm
@@ -144,6 +147,23 @@ def bar_on(terminal: TextIO, *, total: int, initial: int = 0) -> tqdm[NoReturn]:
         smoothing=0.1,
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
     )
+
+
+@contextlib.contextmanager
+def counter(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, and nothing elsewhere; told how many images are done, and of how many."""
+    bar = bar_on(sys.stderr, total=0) if shown and sys.stderr.isatty() else None
+    if bar is None:
+        yield lambda done, wanted: None
+        return
+
+    def progress(done: int, wanted: int) -> None:
+        bar.total = wanted
+        bar.update(done - bar.n)
+
+    bar.set_description(what, refresh=False)
+    with contextlib.closing(bar):
+        yield progress
 
 
 def _short(text: str, width: int = 40) -> str:

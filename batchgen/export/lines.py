@@ -58,13 +58,14 @@ class Csv:
         names = folders.with_text(source.schema, caption).names
         with working.growing(self.NAME) as path, path.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(map(_cell, names))
+            table.writerow(map(spreadsheet_cell, names))
             for row in source.rows():
                 text = {} if caption is None else {folders.TEXT: caption.of(row)}
-                table.writerow(map(_cell, (row | text).values()))
+                table.writerow(map(spreadsheet_cell, (row | text).values()))
         return source.counts
 
 
-def _cell(value: Any) -> str:
+def spreadsheet_cell(value: Any) -> str:
+    """The text of a cell that no spreadsheet runs as a formula."""
     text = written(value)
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text

@@ -64,7 +64,7 @@ class HTTPImageAPI:
         clock: seconds since the epoch; for `Retry-After` dates.
 
     Raises:
-        UsageError: no such base URL can be, or no header can carry the key.
+        UsageError: no such base URL can be, it would have the key sent in clear, or no header can carry the key.
         KeyMissing: the key is empty.
     """
 
@@ -82,6 +82,8 @@ class HTTPImageAPI:
         self._profile = profile
         self._base = _checked_base(base_url or profile.base_url)
         self._host = URL(self._base).host or self._base
+        if not profile.simulated:
+            _must_not_be_in_clear(self._base, self._host)
         self._key = _checked_key(key, host=self._host, variable=profile.key.variable)
         self._timeouts = timeouts or Timeouts()
         self._clock = clock
@@ -220,6 +222,14 @@ def _checked_base(base_url: str) -> str:
     if url.scheme not in ("http", "https") or len(host.split()) != 1 or url.query_string or url.fragment:
         raise UsageError(f"The base URL {base_url!r} cannot be used. Write it as https://host/path.")
     return str(url).rstrip("/")
+
+
+def _must_not_be_in_clear(base_url: str, host: str) -> None:
+    if base_url.startswith("http:") and not is_loopback(host):
+        raise UsageError(
+            f"{base_url} would have the API key sent in clear, for everybody on the way to read. Nothing was sent; "
+            "write https://, or have a proxy on this machine."
+        )
 
 
 def _checked_key(key: str, *, host: str, variable: str) -> str:

@@ -38,6 +38,7 @@ CREATE TABLE records (                  -- what the events of each request add u
     record TEXT NOT NULL                -- JSON
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX records_by_state ON records (state, images, attempts);
+CREATE INDEX records_by_key ON records (request_key, state);  -- states alone, without the pages that hold records
 """
 #: Bytes kept free for the answers of some hundred submissions, each of which may take a transaction of its own.
 _BALLAST = 8 * 2**20
@@ -70,7 +71,7 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise UsageError(f"{path.parent.parent} holds no batch: {path.name} is missing. Name a batch folder.")
     with translated(path):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+        connection = sqlite3.connect(_address_to_look(path), uri=True, timeout=30)
         try:
             if _known_version(connection, path) == 0:
                 raise StorageFailed(f"{path} is empty: no run has begun in this folder yet.")
@@ -78,6 +79,14 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _address_to_look(path: Path) -> str:
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    writes_wait = path.with_name(f"{path.name}-wal").exists()
+    if not writes_wait and not os.access(path.parent, os.W_OK):
+        address += "&immutable=1"  # SQLite makes files beside it even to read, unless nobody can write
+    return address
 
 
 def fill(ballast: Path) -> None:
@@ -147,12 +156,23 @@ def records_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> di
     return found
 
 
+def put_record(connection: sqlite3.Connection, key: RequestKey, record: Record) -> None:
+    """Let that be the request's record."""
+    connection.execute(
+        "INSERT INTO records (request_key, state, images, attempts, record) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (request_key) DO UPDATE SET state = excluded.state, images = excluded.images,"
+        " attempts = excluded.attempts, record = excluded.record",
+        (key, record.state, record.stored, record.attempts, record_json.dump_json(record).decode()),
+    )
+
+
 def states_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, State]:
     """The states of those keys that have any events."""
     found: dict[RequestKey, State] = {}
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
-        sql = f"SELECT request_key, state FROM records WHERE request_key IN ({','.join('?' * len(some))})"
+        marks = ",".join("?" * len(some))
+        sql = f"SELECT request_key, state FROM records INDEXED BY records_by_key WHERE request_key IN ({marks})"
         found.update((RequestKey(key), _STATES[state]) for key, state in connection.execute(sql, some))
     return found
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from batchgen.adapters.journal.database import connect_to_look, keys_in, record_json, records_of, states_of, translated
-from batchgen.lifecycle import Record, State
+from batchgen.adapters.journal.database import (
+    connect_to_look,
+    event_json,
+    keys_in,
+    record_json,
+    records_of,
+    states_of,
+    translated,
+)
+from batchgen.lifecycle import Event, Record, State, advance
 from batchgen.model import RequestKey, RunId
 
 
@@ -73,6 +84,54 @@ class JournalView:
         with translated(self._path):
             rows = self._connection.execute("SELECT run_id, started_at FROM runs ORDER BY started_at, rowid").fetchall()
         return [(RunId(run_id), at) for run_id, at in rows]
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the newest run noted of itself when it began; empty if none ever did."""
+        with translated(self._path):
+            row = self._connection.execute("SELECT facts FROM runs ORDER BY started_at DESC, rowid DESC").fetchone()
+            return {} if row is None else dict(json.loads(row[0]))
+
+    def disputed(self) -> Iterator[tuple[RequestKey, list[tuple[float, Event]]]]:
+        """All events, with their times, of each request that may have been paid for and not delivered; by key."""
+        suspect = (
+            "SELECT request_key FROM events"
+            " WHERE json_extract(event, '$.kind') IN ('AnswerLost', 'JobFailed', 'GaveUp', 'ResultLost')"
+            " OR coalesce(json_array_length(event, '$.missing'), 0) > 0"
+            " UNION SELECT request_key FROM records WHERE state = 'submitting'"
+        )
+        sql = f"SELECT request_key, at, event FROM events WHERE request_key IN ({suspect}) ORDER BY request_key, seq"
+        with translated(self._path):
+            for key, steps in groupby(self._connection.execute(sql), key=lambda row: row[0]):
+                yield RequestKey(key), [(at, event_json.validate_json(text)) for _, at, text in steps]
+
+    def recounted(self) -> Iterator[tuple[RequestKey, Record | None, Record]]:
+        """Each request's record as it is kept, and what its events add up to; by key, streamed.
+
+        A record that is missing or cannot be read is None.
+
+        Raises:
+            StorageFailed: the file is damaged, or an event cannot be read.
+        """
+        events = "SELECT request_key, at, run_id, event FROM events ORDER BY request_key, seq"
+        with translated(self._path):
+            self._must_be_whole()
+            for key, steps in groupby(self._connection.execute(events), key=lambda row: row[0]):
+                record = Record()
+                for _, at, run_id, text in steps:
+                    record = advance(record, event_json.validate_json(text), at=at, run_id=run_id)
+                yield RequestKey(key), self._kept(key), record
+
+    def _must_be_whole(self) -> None:
+        (verdict,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+
+    def _kept(self, key: str) -> Record | None:
+        row = self._connection.execute("SELECT record FROM records WHERE request_key = ?", (key,)).fetchone()
+        try:
+            return None if row is None else record_json.validate_json(row[0])
+        except ValueError:
+            return None
 
     def last_event(self) -> int:
         """The number of the newest event; 0 if there is none. Equal numbers mean an unchanged batch."""

@@ -26,7 +26,7 @@ from batchgen.adapters.journal.database import (
     fill,
     is_full,
     keys_in,
-    record_json,
+    put_record,
     records_of,
     states_of,
     translated,
@@ -127,6 +127,15 @@ class SQLiteJournal:
             row = (self._run_id, self._clock(), facts)
             self._reader.execute("INSERT INTO runs (run_id, started_at, facts) VALUES (?, ?, ?)", row)
 
+    def restore(self, key: RequestKey, record: Record) -> None:
+        """Put a request's record right, as its events add up to it; for one that was found damaged.
+
+        Raises:
+            StorageFailed: the disk does not take it.
+        """
+        with self._reading, translated(self._path), self._reader:
+            put_record(self._reader, key, record)
+
     def _write_all(self) -> None:
         with contextlib.closing(self._connection) as connection:
             while (first := self._entries.get()) is not None:
@@ -200,12 +209,7 @@ class SQLiteJournal:
             "INSERT INTO events (request_key, at, run_id, event) VALUES (?, ?, ?, ?)",
             (entry.key, at, self._run_id, event_json.dump_json(entry.event).decode()),
         )
-        connection.execute(
-            "INSERT INTO records (request_key, state, images, attempts, record) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (request_key) DO UPDATE SET state = excluded.state, images = excluded.images,"
-            " attempts = excluded.attempts, record = excluded.record",
-            (entry.key, after.state, after.stored, after.attempts, record_json.dump_json(after).decode()),
-        )
+        put_record(connection, entry.key, after)
         staged[entry.key] = after
         return after
 

@@ -136,8 +136,7 @@ def _keep_keys_at_home(profile: Profile, root: Node, problems: Problems) -> None
     url, variable = urlsplit(profile.base_url), profile.key.variable
     host, here = url.hostname or "", _is_this_machine(url.hostname or "")
     if url.scheme != "https" and not here:
-        hint = f"Begin it with https://, or name this profile with --profile, which trusts {problems.source}."
-        problems.add(line_of(root, ["base_url"]), "base_url: a key is sent over https only.", hint)
+        problems.add(line_of(root, ["base_url"]), "base_url: a key is sent over https only.", "Begin it with https://.")
     at_home = host == _HOME or host.endswith(f".{_HOME}") or here
     if not (variable.startswith(_OWN_KEYS) or (variable == _KNOWN_KEY and at_home)):
         message = f"key.variable: a manifest's profile sends no key in {variable} to {host}."

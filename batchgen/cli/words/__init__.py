@@ -1,7 +1,7 @@
 """What the commands print: for people, and as one JSON object for machines.
 
 `profiles` has the words of profiles, `plan` those of plans, `batch` those of its beginning, its runs and where it
-stands; `phrases` is what both say.
+stands, `reports` those of what is wrong with it; `phrases` is what all of them say.
 """
 
 from batchgen.cli.words.batch import (
@@ -24,10 +24,15 @@ from batchgen.cli.words.plan import (
     preview_text,
 )
 from batchgen.cli.words.profiles import profile_json, profiles_text
+from batchgen.cli.words.reports import check_json, check_text, disputes_csv, disputes_json
 
 __all__ = [
+    "check_json",
+    "check_text",
     "comparison_json",
     "comparison_text",
+    "disputes_csv",
+    "disputes_json",
     "drift_json",
     "drift_text",
     "examples_text",

@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchgen.cli.words.phrases import plural, request_json
+from batchgen.cli.words.phrases import money, plural, request_json
 from batchgen.lifecycle import State
 from batchgen.model import REJECTED_FOLDER, Status
 
 if TYPE_CHECKING:
     from batchgen.app.result import RunResult
-    from batchgen.app.standing import BatchStatus
+    from batchgen.app.standing import BatchStatus, Doubt
     from batchgen.app.starting import Start
 
 
@@ -59,6 +59,7 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
         lines.append(
             f"  {counts[Status.IN_DOUBT]:,} in doubt: submitted, and the answer lost; they may have been paid for"
         )
+        lines += [f"  {_doubt_line(doubt)}" for doubt in result.doubts]
     if counts[Status.PENDING]:
         lines.append(f"  {counts[Status.PENDING]:,} pending" + (f": {result.stopped}" if result.stopped else ""))
     if result.under_way:
@@ -88,6 +89,7 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "images": {status.value: number for status, number in result.samples.items()},
         "findings": dict(result.findings),
         "under_way": result.under_way,
+        "in_doubt": [_doubt_json(doubt) for doubt in result.doubts],
         "stopped": result.stopped,
         "exit_code": result.exit_code,
     }
@@ -104,11 +106,20 @@ def status_text(found: BatchStatus) -> str:
     lines += [f"  {state.replace('_', ' '):<11}  {plural(n, 'request')}" for state, n in found.requests.items() if n]
     if found.doubts:
         lines.append("In doubt (submitted, and the answer lost; may have been paid for):")
-        lines += [
-            f"  {doubt.request.key[:10]}  {doubt.since:%Y-%m-%d %H:%M:%S} UTC  {doubt.request.prompt!r}  {doubt.reason}"
-            for doubt in found.doubts
-        ]
+        lines += [_doubt_line(doubt) for doubt in found.doubts]
+        lines.append(f"  all that may be worth a word with the provider: `batchgen status {found.out} --disputes`")
     return "\n".join(lines)
+
+
+def _doubt_line(doubt: Doubt) -> str:
+    since = "" if doubt.since is None else f"{doubt.since:%Y-%m-%d %H:%M:%S} UTC  "
+    cost = "" if doubt.cost is None else f"up to {money(doubt.cost)}  "
+    return f"  {doubt.request.key[:10]}  {since}{cost}{doubt.request.prompt!r}  {doubt.reason}"
+
+
+def _doubt_json(doubt: Doubt) -> dict[str, Any]:
+    since = doubt.since.isoformat() if doubt.since else None
+    return {**request_json(doubt.request), "since": since, "reason": doubt.reason, "cost": doubt.cost}
 
 
 def status_json(found: BatchStatus) -> dict[str, Any]:
@@ -120,12 +131,5 @@ def status_json(found: BatchStatus) -> dict[str, Any]:
         "requests": {State(state).value: number for state, number in found.requests.items()},
         "images": {"wanted": found.wanted, "stored": found.stored},
         "attempts": found.attempts,
-        "in_doubt": [
-            {
-                **request_json(doubt.request),
-                "since": doubt.since.isoformat() if doubt.since else None,
-                "reason": doubt.reason,
-            }
-            for doubt in found.doubts
-        ],
+        "in_doubt": [_doubt_json(doubt) for doubt in found.doubts],
     }

@@ -1,0 +1,69 @@
+"""`status --disputes`: what was paid for and not delivered, or may have been, for its provider. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from batchgen.adapters.folder_lock import is_held
+from batchgen.adapters.journal import JournalView
+from batchgen.adapters.plan_file import PlanFile
+from batchgen.app.folder import BatchFolder
+from batchgen.app.standing import moment, price_per_image
+from batchgen.disputes import Dispute, disputes
+from batchgen.model import FailureKind, Request, RequestKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disputed:
+    """A submission worth a word with the provider."""
+
+    request_key: RequestKey
+    request: Request | None  #: None if the frozen plan no longer asks for it
+    dispute: Dispute
+    price_per_image: float | None  #: in the account's currency; None if nobody said
+
+    @property
+    def submitted_at(self) -> datetime:
+        """When its POST was started, UTC."""
+        return moment(self.dispute.submitted_at)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nobody knows that it was accepted."""
+        return self.dispute.failure.kind is FailureKind.ANSWER_LOST
+
+    @property
+    def images(self) -> int | None:
+        """How many were not delivered; None if nothing says how many were wanted."""
+        if self.dispute.missing is not None:
+            return self.dispute.missing
+        return None if self.request is None else self.request.samples
+
+    @property
+    def cost(self) -> float | None:
+        """Of what was not delivered, in the account's currency; None if unknown."""
+        if self.price_per_image is None or self.images is None:
+            return None
+        return self.price_per_image * self.images
+
+
+def disputed(out: Path | str) -> list[Disputed]:
+    """Every submission that was accepted, or may have been, and did not give all its images; oldest first.
+
+    Raises:
+        UsageError: the folder holds no batch.
+        StorageFailed: it cannot be read.
+    """
+    folder = BatchFolder(Path(out))
+    running = is_held(folder.root)
+    with JournalView(folder.journal) as journal:
+        found = [(key, one) for key, events in journal.disputed() for one in disputes(events, running=running)]
+    keys = {key for key, _ in found}
+    requests = {request.key: request for request in PlanFile(folder.plan) if request.key in keys} if keys else {}
+    price = price_per_image(folder)
+    listed = [
+        Disputed(request_key=key, request=requests.get(key), dispute=one, price_per_image=price) for key, one in found
+    ]
+    return sorted(listed, key=lambda one: one.dispute.submitted_at)

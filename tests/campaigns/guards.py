@@ -1,0 +1,192 @@
+"""Does each test of docs/security.md fail when its guard is removed?
+
+    python -m tests.campaigns.guards
+
+Takes one guard after the other out of a copy of the code and runs the tests that are to notice it. Ends with 0 if each
+did; a guard whose text is no longer found is told, so that this list keeps up with the code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A line that stops somebody, what is left without it, and the tests that must notice."""
+
+    file: str  #: in `batchgen/`
+    line: str
+    without: str
+    tests: str  #: as pytest takes them
+
+
+GUARDS = (
+    Guard(
+        "manifest/document.py",
+        '_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)',
+        "_LOADER: Any = yaml.UnsafeLoader",
+        "tests/test_manifest.py -k stands_beside_it",
+    ),
+    Guard(
+        "manifest/source.py",
+        "if not any(resolved.is_relative_to(root) for root in self._roots):",
+        "if False:",
+        "tests/test_row_files.py -k outside_of_the_manifests_folder",
+    ),
+    Guard(
+        "manifest/source.py",
+        "        resolved = path.resolve()\n        if not any",
+        "        resolved = path.absolute()\n        if not any",
+        "tests/test_row_files.py -k link_out_of",
+    ),
+    Guard(
+        "manifest/names.py",
+        'return _cleaned(text) or _cleaned(fallback) or "batch"',
+        'return text or fallback or "batch"',
+        "tests/test_manifest.py -k safe_name",
+    ),
+    Guard(
+        "adapters/file_store.py",
+        "        name = checked_name(file_stem, image.format)\n",
+        '        name = f"{file_stem}.{image.format}"\n',
+        "tests/contracts/test_store_contract.py -k leave_the_folder",
+    ),
+    Guard(
+        "export/lines.py",
+        "if isinstance(value, str) and text.startswith(_FORMULA) else text",
+        "if False else text",
+        "tests/test_disputes.py -k spreadsheet",
+    ),
+    Guard(
+        "adapters/http_api/wording.py",
+        "def without_secret(self, text: str) -> str:\n",
+        "def without_secret(self, text: str) -> str:\n        return text\n\n    def _was(self, text: str) -> str:\n",
+        "tests/test_http_answers.py -k the_key_is_in_nothing",
+    ),
+    Guard(
+        "adapters/http_api/client.py",
+        "allow_redirects=False,",
+        "allow_redirects=True,",
+        "tests/test_http_api.py -k redirected_submission",
+    ),
+    Guard(
+        "adapters/http_api/client.py",
+        "            _must_not_be_in_clear(self._base, self._host)\n",
+        "            pass\n",
+        "tests/test_security.py -k in_clear",
+    ),
+    Guard(
+        "adapters/http_api/client.py",
+        "connector=aiohttp.TCPConnector(",
+        "connector=aiohttp.TCPConnector(ssl=False, ",
+        "tests/test_security.py -k certificate",
+    ),
+    Guard(
+        "adapters/http_api/transport.py",
+        "        if length > limit:\n            raise TooLarge\n",
+        "",
+        "tests/test_http_api.py -k more_bytes_than_are_taken",
+    ),
+    Guard(
+        "adapters/http_api/image_hosts.py",
+        "for _ in range(_MOST_REDIRECTS + 1):",
+        "while True:",
+        "tests/test_http_api.py -k in_a_circle",
+    ),
+    Guard(
+        "adapters/http_api/image_hosts.py",
+        'headers={"User-Agent": USER_AGENT,',
+        'headers={"API-Key": "a-secret-key", "User-Agent": USER_AGENT,',
+        "tests/test_http_api.py -k sent_to_an_image_host",
+    ),
+    Guard(
+        "adapters/http_api/image_hosts.py",
+        "            self._rule.check(url, came_from=came_from)\n",
+        "            pass\n",
+        "tests/test_http_api.py -k only_tls_or",
+    ),
+    Guard(
+        "adapters/profiles/own.py",
+        "if not (variable.startswith(_OWN_KEYS) or (variable == _KNOWN_KEY and at_home)):",
+        "if False:",
+        "tests/test_own_profiles.py -k sends_no_key",
+    ),
+    Guard(
+        "adapters/image_check.py",
+        "if width * height > self._max_pixels or max(width, height) > _LONGEST_SIDE:",
+        "if False:",
+        "tests/test_image_check.py -k bomb_is_refused",
+    ),
+    Guard(
+        "app/settings.py",
+        'if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):',
+        "if False:",
+        "tests/test_cli.py -k only_its_owner",
+    ),
+    Guard(
+        "adapters/folder_lock.py",
+        "self._lock.acquire(timeout=_PATIENCE, poll_interval=_PATIENCE / 4)",
+        "pass",
+        "tests/test_folder_lock.py -k second_run",
+    ),
+    Guard(
+        "soundness.py",
+        "if found.sha256 != stored.image.sha256:",
+        "if False:",
+        "tests/test_check.py -k gone_or_damaged",
+    ),
+)
+
+
+def ends(copy: Path, tests: str) -> int:
+    """What pytest ends with: 0 if all pass, 1 if some fail, 5 if there are none; 1 also for a test that hangs."""
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", *tests.split()]
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    try:
+        return subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, check=False, timeout=120
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return 1
+
+
+def verdict(guard: Guard, copy: Path) -> str:
+    """Whether its tests pass with the guard and fail without it."""
+    path = copy / "batchgen" / guard.file
+    text = path.read_text()
+    if guard.line not in text:
+        return "NOT FOUND"
+    if ends(copy, guard.tests) != 0:
+        return "FAILS ANYWAY"
+    path.write_text(text.replace(guard.line, guard.without))
+    noticed = ends(copy, guard.tests) == 1
+    path.write_text(text)
+    return "noticed" if noticed else "NOT NOTICED"
+
+
+def main() -> None:
+    """Take each guard out in turn."""
+    noticed = 0
+    with tempfile.TemporaryDirectory(prefix="batchgen-guards-") as folder:
+        copy = Path(folder) / "copy"
+        ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", "outputs")
+        shutil.copytree(ROOT, copy, ignore=ignored, symlinks=True)
+        for guard in GUARDS:
+            found = verdict(guard, copy)
+            noticed += found == "noticed"
+            print(f"{found}: {guard.file}: {' '.join(guard.line.split())} [{guard.tests}]", flush=True)
+    print(f"{noticed} of {len(GUARDS)} guards noticed")
+    sys.exit(noticed < len(GUARDS))
+
+
+if __name__ == "__main__":
+    main()
