@@ -382,6 +382,19 @@ def test_images_that_are_gone_for_good_are_lost_and_not_silently_paid_again() ->
     assert len(scene.api.submitted) == 1
 
 
+def test_a_finished_job_that_is_said_to_have_failed_when_fresh_links_are_asked_for_is_not_paid_again() -> None:
+    asked = 0
+
+    def status(job_id: JobId) -> Completed | Failed:
+        nonlocal asked
+        asked += 1
+        return Completed(urls=scene.api.links(job_id)) if asked == 1 else FAILED
+
+    scene = Scene(MemoryImageAPI(status=status, download=lambda _: GONE_IMAGE))
+    assert scene.run(requests(1)) == [State.FAILED]
+    assert len(scene.api.submitted) == 1
+
+
 def test_images_that_are_gone_for_good_are_paid_again_when_the_user_says_so() -> None:
     [request] = requests(1)
     scene = Scene(MemoryImageAPI(polls=0, download={"prompt 0": [GONE_IMAGE] * 6}))

@@ -60,7 +60,8 @@ class Recorder:
         if isinstance(end, Completed):
             completed = JobCompleted(urls=end.urls, job_id=end.job_id, response=end.response)
             return await self.record_paid(request, record, completed)
-        again = end.blocked is not None or (end.retryable and record.job_failures + 1 < JOB_FAILURES)
+        paid = record.completed_at is not None and not record.reopened  # it had finished: its images are lost, at most
+        again = end.blocked is not None or (end.retryable and not paid and record.job_failures + 1 < JOB_FAILURES)
         again = again or (record.reopened and end.failure.kind is FailureKind.JOB_LOST)
         if record.images:
             event: Event = _what_there_is(request, record, end.failure)  # it is not paid for a second time
