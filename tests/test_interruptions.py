@@ -122,7 +122,7 @@ def test_a_signal_while_every_slot_is_busy_ends_within_the_grace_and_leaves_the_
         run.send_signal(signal.SIGTERM)
         output, _ = run.communicate()
     told = json.loads(output)
-    assert (run.returncode, told["images"]) == (143, {"stored": 0, "failed": 0, "in_doubt": 0, "pending": 5})
+    assert (run.returncode, {status: n for status, n in told["images"].items() if n}) == (143, {"pending": 5})
     assert slow.run().exit_code == 0
     assert slow.simulator.audit().accepted == 5
 

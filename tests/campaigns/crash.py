@@ -36,7 +36,8 @@ from batchgen.adapters.profiles import find_profile
 from batchgen.simulator import Simulator, background
 
 SAMPLES = 2
-#: Seconds before a kill in which an answer may have been on its way, or not yet on disk.
+#: Seconds around a kill: before it, an answer may have been on its way or not yet on disk; after it, what the killed
+#: run had sent may still have been on the wire.
 UNDER_WAY = 1.0
 
 
@@ -149,9 +150,9 @@ class Batch:
             jobs = [job for job in self._accepted() if job["body"]["prompt"] == prompt]
             for job in jobs[self._unheard[prompt] :]:
                 self._unheard[prompt] += 1
-                since = [kill - job["accepted_at"] for kill in self._kill_times if kill >= job["accepted_at"]]
-                if not since or min(since) > UNDER_WAY:
-                    self._tally.answered.append(f"{self._folder}: {prompt}, {since} s before a kill")
+                away = min((abs(kill - job["accepted_at"]) for kill in self._kill_times), default=float("inf"))
+                if away > UNDER_WAY:
+                    self._tally.answered.append(f"{self._folder}: {prompt}, {away:.1f} s from the nearest kill")
 
     def _judge(self) -> None:
         rows, jobs = self._rows(), self._accepted()
