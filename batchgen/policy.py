@@ -29,7 +29,7 @@ SIGN_UNKNOWN, SIGN_AT_LEAST, SIGN_AT_MOST = 15.0, 3.0, 60.0
 #: Seconds until the first question about a job while it is unknown how long jobs take, and between any two, at least.
 POLL_FIRST, POLL_AT_LEAST = 0.05, 0.005
 #: Share of a wait by which chance makes it longer.
-POLL_SPREAD = 0.03
+POLL_SPREAD = 0.02
 
 
 def backoff(failures: int, *, draw: float, base: float = 1.0, cap: float = 60.0) -> float:

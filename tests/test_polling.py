@@ -173,7 +173,7 @@ def test_what_was_learned_costs_at_most_15_percent_more_than_knowing(draw: Draw)
     assert fmean(cost(settled(Run(draw, seed=seed))) for seed in SEEDS) <= 1.15 * frontier(durations_of(draw))
 
 
-@pytest.mark.parametrize("factor", [3.0, 1 / 3])
+@pytest.mark.parametrize("factor", [3.0, 2.0, 1 / 2])
 def test_jobs_that_become_slower_or_quicker_are_followed(factor: float) -> None:
     def scale(number: int, _: random.Random) -> float:
         return float(factor ** (number / JOBS))
@@ -240,7 +240,7 @@ def test_a_question_is_always_due_and_an_old_jobs_no_later_than_half_the_time_wa
     wait = next_poll(older + watched, learned, watched=watched, draw=draw)
     assert wait >= POLL_AT_LEAST
     if older > watched:
-        assert wait <= 1.03 * max(0.25, watched)
+        assert wait <= 1.02 * max(0.25, watched)
 
 
 def test_jobs_of_a_known_length_are_asked_about_when_they_end() -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: the works, each by each of its clients in turn, for several rounds; medians in a table."""
+"""`python -m tests.benchmarks`: the works, each by all of its clients in turn, for some rounds; medians in a table."""
 
 from __future__ import annotations
 

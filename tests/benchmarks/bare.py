@@ -1,4 +1,4 @@
-"""A server that does next to nothing: every job has ended, every image is the same. For what is too quick to simulate."""
+"""A server that does next to nothing: every job has ended, every image is the same. For works too quick to simulate."""
 
 from __future__ import annotations
 
@@ -86,5 +86,3 @@ async def serve_bare(port: int, *, side: int, size: int, samples: int, until: as
     async with server:
         await until.wait()
     return counts
-
-

@@ -82,8 +82,9 @@ def _command(client: str, work: Work, jobs: int, url: str, folder: Path) -> list
         "batch_id": "benchmark",
         "profile": "sd3",
         "params": params | {"width": work.side, "height": work.side},
-        "prompts": [f"A red fox at dawn, number {number}" for number in range(jobs)],
+        "prompts": [{"file": "prompts.txt"}],
     }
+    (folder / "prompts.txt").write_text("".join(f"A red fox at dawn, number {number}\n" for number in range(jobs)))
     path = folder / "manifest.yaml"
     path.write_text(json.dumps(manifest))
     told = ["--base-url", url, "--concurrency", str(work.concurrency), "-q", *flags]

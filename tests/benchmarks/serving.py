@@ -1,4 +1,4 @@
-"""The server's process: `python -m tests.benchmarks.serving WORK PORT`. Ends with its standard input, and says what it saw."""
+"""The server's process: `python -m tests.benchmarks.serving WORK PORT`; ends with its standard input."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
-from batchgen.simulator import Behaviour, Simulator, serve
+from batchgen.simulator import Audit, Behaviour, Simulator, serve
 from tests.benchmarks.bare import serve_bare
 from tests.benchmarks.works import WORKS, Work
 
@@ -45,8 +46,14 @@ async def _simulate(work: Work, port: int, until: asyncio.Event) -> Told:
         simulator = Simulator("sd3", behaviour=behaviour, record=record)
         async with serve(simulator, port=port):
             await until.wait()
-        audit = simulator.audit()
-        jobs = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+        return _told(work, simulator.audit(), _jobs(record))
+
+
+def _jobs(record: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+
+
+def _told(work: Work, audit: Audit, jobs: list[dict[str, Any]]) -> Told:
     if not jobs:
         return Told(jobs=0, status_calls=0)
     last = max(job["ends_at"] + audit.seen_after.get(job["id"], 0.0) for job in jobs)

@@ -1,1 +1,1 @@
-"""What people write instead: each a script `URL JOBS CONCURRENCY SAMPLES SIDE FOLDER`, without journal, checks or index."""
+"""What people write instead: scripts `URL JOBS CONCURRENCY SAMPLES SIDE FOLDER`, without journal, checks or index."""

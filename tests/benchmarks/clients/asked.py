@@ -27,7 +27,7 @@ class Asked:
         url, jobs, concurrency, samples, side, folder = sys.argv[1:]
         return cls(url, int(jobs), int(concurrency), int(samples), int(side), Path(folder))
 
-    def body(self, number: int) -> dict[str, object]:
+    def body(self, number: int) -> dict[str, str | int]:
         """The parameters of one submission."""
         return {
             "prompt": f"A red fox at dawn, number {number}",

@@ -1,4 +1,4 @@
-"""The leanest of aiohttp on uvloop: a worker for each slot, orjson, one connection each; the practical limit of Python."""
+"""The leanest of aiohttp on uvloop: a worker for each slot, orjson, nothing else; the practical limit of Python."""
 
 from __future__ import annotations
 
