@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batchgen.durations import ENOUGH, Durations
 from batchgen.model import BlankCheck, Checks, Finding, ParamValue, SizeCheck, VerifiedImage
 
 #: Times a job may fail at the API before its request is given up.
@@ -27,8 +26,10 @@ MISSED_IN_A_ROW = 10
 SIGNS_MISSED_IN_A_ROW = 5
 #: Seconds that a sign is waited for while it is unknown how long jobs take, and at least, and at most after that.
 SIGN_UNKNOWN, SIGN_AT_LEAST, SIGN_AT_MOST = 15.0, 3.0, 60.0
-#: Durations that have to be known before they are built upon.
-_ENOUGH = 8
+#: Seconds until the first question about a job while it is unknown how long jobs take, and between any two, at least.
+POLL_FIRST, POLL_AT_LEAST = 0.05, 0.005
+#: Share of a wait by which chance makes it longer.
+POLL_SPREAD = 0.02
 
 
 def backoff(failures: int, *, draw: float, base: float = 1.0, cap: float = 60.0) -> float:
@@ -74,62 +75,31 @@ def judge(image: VerifiedImage, asked: Mapping[str, ParamValue], checks: Checks)
     return Verdict(findings=tuple(findings), rejected=rejected)
 
 
-class LatencyProfile:
-    """How long the run's latest jobs took, in seconds from submission to their end being seen."""
-
-    def __init__(self, *, keep: int = 256) -> None:
-        self._order: deque[float] = deque()
-        self._sorted: list[float] = []
-        self._keep = keep
-
-    def add(self, seconds: float) -> None:
-        """Learn from one more job; the oldest of more than `keep` is forgotten."""
-        if len(self._order) == self._keep:
-            del self._sorted[bisect_right(self._sorted, self._order.popleft()) - 1]
-        self._order.append(seconds)
-        insort(self._sorted, seconds)
-
-    def __len__(self) -> int:
-        return len(self._sorted)
-
-    @property
-    def longest(self) -> float:
-        """Seconds that the slowest of them took; 0 if there is none."""
-        return self._sorted[-1] if self._sorted else 0.0
-
-    def remaining(self, age: float, share: float) -> float | None:
-        """Seconds in which *share* of the jobs that were still going on at *age* had ended; None if none was."""
-        first = bisect_right(self._sorted, age)
-        survivors = len(self._sorted) - first
-        if not survivors:
-            return None
-        return self._sorted[first + min(survivors - 1, int(share * survivors))] - age
-
-
-def next_poll(age: float, learned: LatencyProfile, *, watched: float, draw: float) -> float:
+def next_poll(age: float, learned: Durations, *, watched: float, draw: float) -> float:
     """Seconds from now until a job that is *age* seconds old is worth asking about.
 
     Args:
         age: seconds since the submission was accepted.
         watched: seconds since this run began to ask; less than *age* for a job of an earlier run.
-        learned: durations of this run's finished jobs, in seconds.
+        learned: durations of this run's finished jobs.
         draw: uniform in [0, 1); spreads the polls of jobs submitted together.
     """
-    # While nothing is known, each wait is a share of the time so far: the delay stays in proportion to the job.
-    unknown = min(15.0, max(0.25, watched / 3))
-    wait = unknown
-    if len(learned) >= _ENOUGH:
-        likely = learned.remaining(age, 0.4)
-        wait = unknown if likely is None else min(15.0, max(0.1, likely))
-    return wait * (0.9 + 0.2 * draw)
+    # While nothing is known, the time watched doubles, then grows by half: the delay stays in proportion to the job.
+    wait = max(POLL_FIRST, min(watched, max(0.25, watched / 2)))
+    following = learned.next_age(age)
+    if following is not None:
+        # A job of an earlier run may be hours old: what it takes longer than all others says nothing about it.
+        wait = min(following - age, wait) if watched < age / 2 else following - age
+    # Later only: what is asked just before its time is asked again.
+    return max(POLL_AT_LEAST, wait) * (1 + POLL_SPREAD * draw)
 
 
-def next_backstop(age: float, learned: LatencyProfile, *, draw: float) -> float:
+def next_backstop(age: float, learned: Durations, *, draw: float) -> float:
     """Seconds from now until a job is worth asking about although the sign of its end has not come.
 
     Args: as of `next_poll`.
     """
-    patience = max(SIGN_AT_LEAST, 1.5 * learned.longest) if len(learned) >= _ENOUGH else SIGN_UNKNOWN
+    patience = max(SIGN_AT_LEAST, 1.5 * learned.longest) if len(learned) >= ENOUGH else SIGN_UNKNOWN
     wait = patience - age if age < patience else min(SIGN_AT_MOST, max(SIGN_AT_LEAST, age))
     return wait * (1.0 + 0.2 * draw)
 

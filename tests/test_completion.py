@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchgen.durations import Durations
 from batchgen.errors import ResultUnavailable, StorageFailed, TryLater
 from batchgen.lifecycle import JobCompleted, JobFailed, State, SubmitAccepted, SubmitStarted
 from batchgen.model import Completion, Failure, FailureKind, JobId, Request, RequestKey, VerifiedImage
@@ -19,7 +20,6 @@ from batchgen.policy import (
     SIGN_AT_LEAST,
     SIGN_AT_MOST,
     SIGNS_MISSED_IN_A_ROW,
-    LatencyProfile,
     Reliance,
     next_backstop,
     quiet_after,
@@ -371,9 +371,9 @@ def test_a_status_endpoint_that_wants_fewer_calls_is_heeded_with_notices_too() -
 
 @given(age=SECONDS, durations=st.lists(SECONDS, max_size=30), draw=st.floats(0, 1, exclude_max=True))
 def test_the_backstop_is_rare_but_never_absent(age: float, durations: list[float], draw: float) -> None:
-    learned = LatencyProfile()
+    learned = Durations()
     for seconds in durations:
-        learned.add(seconds)
+        learned.add(after=0.0, by=seconds)
     wait = next_backstop(age, learned, draw=draw)
     assert wait > 0
     assert age + wait >= SIGN_AT_LEAST

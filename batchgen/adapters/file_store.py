@@ -11,6 +11,8 @@ import errno
 import os
 import secrets
 import shutil
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -43,6 +45,7 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: set[Path] = set()  #: folders that are on disk already
+        self._flushes: defaultdict[Path, _Flushes] = defaultdict(_Flushes)
 
     def keep(self, file_stem: str, image: VerifiedImage, content: bytes) -> str:
         """Write the image durably; see `ports.ImageStore`. Called in several threads at once."""
@@ -52,7 +55,7 @@ class FileStore:
             self._make(path.parent)
         except OSError as error:
             raise _failed(path.parent, error) from error
-        write_atomically(path, content)
+        _put(path, lambda file: file.write(content), flush_folder=self._flushes[path.parent].flush)
         return name
 
     def leftovers(self) -> tuple[Path, ...]:
@@ -121,12 +124,34 @@ def copy_atomically(path: Path, source: Path) -> None:
         _put(path, lambda file: shutil.copyfileobj(content, file))
 
 
-def _put(path: Path, write: Callable[[BinaryIO], object]) -> None:
+class _Flushes:
+    """Flushes of one folder, shared by those who wait for one at the same time."""
+
+    def __init__(self) -> None:
+        self._asking, self._flushing = threading.Lock(), threading.Lock()
+        self._asked = self._flushed = 0
+
+    def flush(self, folder: Path) -> None:
+        """Make the entries that are there by now survive a power cut."""
+        with self._asking:
+            self._asked += 1
+            mine = self._asked
+        with self._flushing:
+            if self._flushed >= mine:
+                return  # by one that began after this entry was there
+            asked = self._asked
+            _flush_folder(folder)
+            self._flushed = asked
+
+
+def _put(
+    path: Path, write: Callable[[BinaryIO], object], *, flush_folder: Callable[[Path], None] | None = None
+) -> None:
     part = path.with_name(f".{path.name[:_STEM_SHOWN]}.{secrets.token_hex(4)}{_PART}")
     try:
         _write_flushed(part, write)
         part.replace(path)
-        _flush_folder(path.parent)
+        (flush_folder or _flush_folder)(path.parent)
     except OSError as error:
         raise _failed(path, error) from error
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 from pathlib import Path
 from typing import IO
 
@@ -12,27 +14,57 @@ from batchgen.lifecycle import Event, Record
 from batchgen.model import Request, RunId
 from batchgen.ports import Observer
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
+#: Seconds that lines wait, to go to the disk together.
+_BEHIND = 0.5
+
+
+class _Lines:
+    """A file of lines, as structlog's loggers write them."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._due = False
+
+    def msg(self, line: str) -> None:
+        """Write one more, soon."""
+        self._file.write(line + "\n")
+        if self._due:
+            return
+        try:
+            asyncio.get_running_loop().call_later(_BEHIND, self._flush)
+        except RuntimeError:  # no loop to come back in
+            self._flush()
+        else:
+            self._due = True
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _flush(self) -> None:
+        self._due = False
+        with contextlib.suppress(OSError, ValueError):  # a full disk, or a closed file: a log ends no run
+            self._file.flush()
+
 
 class RunLog(Observer):
-    """Writes what it is told to a file; `close` when done.
+    """Writes what it is told to a file; `close` when done. The file is half a second behind.
 
     Raises:
         OSError: the file cannot be opened for appending.
     """
 
     def __init__(self, path: Path, *, run_id: RunId) -> None:
-        self._file: IO[str] = path.open("a", encoding="utf-8", buffering=1)
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        self._lines = _Lines(path.open("a", encoding="utf-8"))
+        renderer = structlog.processors.JSONRenderer(serializer=lambda keys, **_: _ENCODER.encode(keys))
         stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-        logger = structlog.wrap_logger(
-            structlog.PrintLogger(self._file), processors=[stamp, renderer], wrapper_class=structlog.BoundLogger
-        )
+        logger = structlog.wrap_logger(self._lines, processors=[stamp, renderer], wrapper_class=structlog.BoundLogger)
         self._log: structlog.BoundLogger = logger.bind(run_id=run_id)
 
     def close(self) -> None:
         """Let go of the file."""
         with contextlib.suppress(OSError):  # a full disk: the log is a spectator, and ends no run
-            self._file.close()
+            self._lines.close()
 
     def note(self, event: str, **keys: object) -> None:
         """One more line: a dotted constant and its keys."""
@@ -40,7 +72,6 @@ class RunLog(Observer):
 
     def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
         """A request took a step."""
-        failure = getattr(event, "failure", None)
         keys: dict[str, object] = {"request_key": request.key, "fact": event.kind, "state": after.state}
         if after.job_id is not None:
             keys["job_id"] = after.job_id

@@ -26,6 +26,7 @@ from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
 from batchgen.app.completion import arranged
+from batchgen.app.event_loop import run_in_loop
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
@@ -39,7 +40,6 @@ from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
 from batchgen.runner import Ports, RunLimits, Runner
-from batchgen.simulator import Simulator, background
 
 
 class Stopped(BatchgenError):
@@ -169,7 +169,7 @@ def run(
         return await run_async(manifest, out=out, settings=settings, observer=observer, switch=switch)
 
     try:
-        return asyncio.run(until_interrupted())
+        return run_in_loop(until_interrupted())
     finally:
         if interrupted:
             raise KeyboardInterrupt
@@ -303,6 +303,8 @@ def _host(batch: _Batch) -> Iterator[str | None]:
     if not batch.manifest.profile.simulated or batch.settings.base_url is not None:
         yield batch.settings.base_url
         return
+    from batchgen.simulator import Simulator, background
+
     simulator = Simulator(batch.manifest.profile, key=SIMULATOR_KEY, record=batch.folder.simulator)
     with background(simulator) as url:
         yield url

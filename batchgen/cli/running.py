@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from batchgen.app.event_loop import run_in_loop
 from batchgen.app.result import RunResult
 from batchgen.app.running import Stopped, StopSwitch, run_async
 from batchgen.app.settings import Settings
@@ -38,7 +39,7 @@ def run_to_exit_code(
     view = ProgressView(sys.stderr, verbose=verbose > 0, quiet=quiet)
     caught: list[signal.Signals] = []
     try:
-        result = asyncio.run(_run(manifest, out, settings, view, caught))
+        result = run_in_loop(_run(manifest, out, settings, view, caught))
     except Stopped as stopped:
         code = _SIGNAL_EXITS[caught[0]]
         if as_json:

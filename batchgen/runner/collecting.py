@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ class Collector:
         self._checks = limits.checks
         self._chance = chance
         self._lane = asyncio.Semaphore(limits.downloads)
-        self._threads = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
+        # A thread waits for the disk most of the time: there is one for each download, and few decode at once.
+        self._threads = ThreadPoolExecutor(limits.downloads, thread_name_prefix="image")
+        self._decoding = threading.Semaphore(limits.decoders)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -73,7 +76,7 @@ class Collector:
     async def _sample(self, request: Request, sample: int, url: str) -> StoredImage | Lost:
 
         def keep(content: bytes) -> StoredImage:
-            return self._keep(request, sample, url, content, self._check.verify(content))
+            return self._keep(request, sample, url, content, self._verify(content))
 
         tries = 0
         while True:
@@ -90,7 +93,7 @@ class Collector:
         """Whether an early link gives what may be its image. Tried once, and not kept."""
 
         def look(content: bytes) -> bool:
-            return not _is_placeholder(self._check.verify(content), request)
+            return not _is_placeholder(self._verify(content), request)
 
         try:
             return await self._fetch(url, look)
@@ -105,7 +108,7 @@ class Collector:
         """
 
         def keep(content: bytes) -> StoredImage | None:
-            image = self._check.verify(content)
+            image = self._verify(content)
             return None if _is_placeholder(image, request) else self._keep(request, sample, url, content, image)
 
         try:
@@ -118,6 +121,10 @@ class Collector:
         async with self._lane:  # held while decoding too: that is what bounds the memory
             content = await self._api.download(url)
             return await asyncio.get_running_loop().run_in_executor(self._threads, use, content)
+
+    def _verify(self, content: bytes) -> VerifiedImage:
+        with self._decoding:
+            return self._check.verify(content)
 
     def _keep(self, request: Request, sample: int, url: str, content: bytes, image: VerifiedImage) -> StoredImage:
         verdict = judge(image, request.params, self._checks)

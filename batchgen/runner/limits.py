@@ -22,7 +22,7 @@ class RunLimits:
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
     status_rate: float | None = None  #: status calls a second
-    downloads: int = 16  #: images downloaded at once
+    downloads: int = 16  #: images downloaded, decoded or written at once
     decoders: int = 2  #: images decoded at once
     checks: Checks = field(default_factory=Checks)  #: what images must stand
 

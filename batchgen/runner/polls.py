@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 
 from aiolimiter import AsyncLimiter
 
+from batchgen.durations import Durations
 from batchgen.errors import RequestRefused, TryLater
 from batchgen.model import Failure, FailureKind, RequestKey
 from batchgen.policy import (
     GIVE_UP_AFTER,
     UNKNOWN_JOB_ANSWERS,
     UNKNOWN_JOB_SECONDS,
-    LatencyProfile,
     Reliance,
     backoff,
     next_backstop,
@@ -53,7 +53,8 @@ class Polls:
         self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
         self._notices, self._links = Reliance(), Reliance()
         self._links_proven = False  #: whether the API has confirmed what a link had told
-        self.learned = LatencyProfile()
+        self._awaited: set[Watch] = set()
+        self.learned = Durations(going_on=self._ages_at_work)
 
     async def ended(self, job: Awaited) -> End:
         """Wait for the end of a job.
@@ -73,10 +74,12 @@ class Polls:
             if job.notice in self._overtaken:
                 del self._overtaken[job.notice]
                 watch.heard, wait = True, 0.0
+        self._awaited.add(watch)
         self._schedule.plan(watch, wait)
         try:
             return await end
         finally:
+            self._awaited.discard(watch)
             if job.notice is not None:
                 self._told.pop(job.notice, None)
 
@@ -138,11 +141,14 @@ class Polls:
         if not self._links_proven:
             await self._prove_links(watch, watch.job.early)
             return
+        tried = self._clock.monotonic()
         fetched = await watch.job.early.fetched()
         if fetched is None:
+            watch.worked = tried - watch.submitted
             self._again(watch, self._wait(watch))
             return
         self._links.seen()
+        watch.asked = tried
         self._learn(watch)
         settle(watch, fetched)
 
@@ -181,6 +187,7 @@ class Polls:
         watch.troubles = watch.unknown = 0
         self._last_known = self._clock.monotonic()
         if isinstance(status, Working):
+            watch.worked = watch.asked - watch.submitted
             self._after_working(watch, told=told)
         else:
             self._after_end(watch, status, told=told or watch.heard or watch.in_vain > 0)
@@ -232,7 +239,10 @@ class Polls:
 
     def _learn(self, watch: Watch) -> None:
         if watch.job.fresh:  # how long an older job took was not seen
-            self.learned.add(self._clock.monotonic() - watch.submitted)
+            self.learned.add(after=watch.worked, by=watch.asked - watch.submitted)
+
+    def _ages_at_work(self) -> Iterable[float]:
+        return [watch.worked for watch in self._awaited if watch.worked and watch.job.fresh]
 
     def _after_trouble(self, watch: Watch, trouble: TryLater) -> None:
         """A failed status call says nothing about the job; at most, that fewer calls are wanted."""

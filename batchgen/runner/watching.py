@@ -43,6 +43,7 @@ class Watch:
     at: float = 0.0  #: monotonic; when it is due
     number: int = -1  #: of its place in the queue; any other is out of date
     asked: float = 0.0  #: monotonic; the last question about it
+    worked: float = 0.0  #: its age, in seconds, when it was last asked about and went on
     asking: bool = False
     shown: bool = False  #: whether its links gave a picture before any had been shown to tell the truth
     backstop: float = 0.0  #: monotonic; until then its links are tried instead

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.connector import Connection
 from yarl import URL
 
 from batchgen.adapters.http_api.addresses import AddressRule, is_loopback
@@ -41,6 +42,19 @@ class _Sending:
     """How far a call got."""
 
     connected: bool = False
+
+
+#: The call that the current task makes.
+_UNDER_WAY: ContextVar[_Sending] = ContextVar("_UNDER_WAY")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes that a call got a connection: from then on, bytes may have left. aiohttp's tracing would cost far more."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        connection = await super().connect(*args, **kwargs)
+        _UNDER_WAY.get().connected = True
+        return connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +114,9 @@ class HTTPImageAPI:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE),
+            connector=_Connector(limit=self._connections, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, self._profile.key.header: self._key},
-            trace_configs=[_noting_connections()],
         )
         await self._hosts.__aenter__()
         return self
@@ -150,6 +163,7 @@ class HTTPImageAPI:
         self, method: str, url: str, total: float, *, body: dict[str, ParamValue] | None = None
     ) -> Answer | _Silence:
         sending = _Sending()
+        _UNDER_WAY.set(sending)
         try:
             async with self._session.request(
                 method,
@@ -157,7 +171,6 @@ class HTTPImageAPI:
                 json=body,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect),
-                trace_request_ctx=sending,
             ) as response:
                 content = await _content(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
@@ -193,18 +206,6 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
         if response.status < 400:
             raise
         return b""
-
-
-def _noting_connections() -> aiohttp.TraceConfig:
-    """Notes in a call's `_Sending` that it got a connection: from then on, bytes may have left."""
-
-    async def note(_: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
-        context.trace_request_ctx.connected = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(note)
-    trace.on_connection_reuseconn.append(note)
-    return trace
 
 
 def _as_path_part(job_id: JobId) -> str:

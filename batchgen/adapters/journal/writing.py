@@ -162,8 +162,7 @@ class SQLiteJournal:
         if staged is None and is_full(answers[0][1]) and self._let_ballast_go():
             answers, staged = self._try_to_write(connection, batch)
         self._remember(staged or {})
-        for entry, answer in answers:
-            _tell(entry.written, answer)
+        _tell(answers)
 
     def _try_to_write(
         self, connection: sqlite3.Connection, batch: list[_Entry]
@@ -221,16 +220,17 @@ class SQLiteJournal:
                 self._open.pop(key, None)
 
 
-def _tell(written: asyncio.Future[Record], answer: Record | Exception) -> None:
-    """Answer a waiting coroutine from the writer's thread; one that no longer waits is left alone."""
+def _tell(answers: Sequence[tuple[_Entry, Record | Exception]]) -> None:
+    """Answer waiting coroutines from the writer's thread, all at once; one that no longer waits is left alone."""
 
     def tell() -> None:
-        if written.done():
-            return
-        if isinstance(answer, Exception):
-            written.set_exception(answer)
-        else:
-            written.set_result(answer)
+        for entry, answer in answers:
+            if entry.written.done():
+                continue
+            if isinstance(answer, Exception):
+                entry.written.set_exception(answer)
+            else:
+                entry.written.set_result(answer)
 
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        written.get_loop().call_soon_threadsafe(tell)
+        answers[0][0].written.get_loop().call_soon_threadsafe(tell)

@@ -1,0 +1,1 @@
+"""What a run costs, beside its peers on the same work: `python -m tests.benchmarks`; see docs/performance.md."""

@@ -1,0 +1,125 @@
+"""Measures one client at one work: wall time, CPU time and memory of its process, and what the server saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.works import Work
+
+_ROOT = Path(__file__).parents[2]
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One client at one work, once."""
+
+    work: str
+    client: str
+    jobs: int
+    wall_s: float  #: of the whole process: its start, its plan and its index too
+    cpu_s: float  #: of the same, user and system
+    peak_mb: float  #: resident memory at most
+    server_busy: float  #: CPU seconds of the server for each second of the client
+    calls: float  #: status calls a job
+    makespan: float | None  #: of the ideal; None where it says nothing
+
+    def row(self) -> dict[str, Any]:
+        """As it goes into a file."""
+        return asdict(self)
+
+
+def measure(name: str, work: Work, client: str) -> Measured:
+    """Start a server, let the client do the work, and stop it.
+
+    Raises:
+        RuntimeError: the client did not do it.
+    """
+    jobs = work.few.get(client, work.jobs)
+    port = _free_port()
+    command = [sys.executable, "-m", "tests.benchmarks.serving", name, str(port)]
+    with (
+        tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DIR")) as folder,
+        subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
+    ):
+        _wait_for(port)
+        busy, began = _cpu(server.pid), time.perf_counter()
+        usage = _run(_command(client, work, jobs, f"http://127.0.0.1:{port}", Path(folder)))
+        wall, busy = time.perf_counter() - began, _cpu(server.pid) - busy
+        told = json.loads(server.communicate("the end\n")[0])
+    if told["jobs"] != jobs:
+        raise RuntimeError(f"{client} submitted {told['jobs']} of {jobs} jobs.")
+    return Measured(
+        work=name,
+        client=client,
+        jobs=jobs,
+        wall_s=wall,
+        cpu_s=usage.ru_utime + usage.ru_stime,
+        peak_mb=usage.ru_maxrss / 1024,
+        server_busy=busy / wall,
+        calls=told["status_calls"] / jobs,
+        makespan=told["makespan"] / told["ideal"] if told["ideal"] else None,
+    )
+
+
+def _command(client: str, work: Work, jobs: int, url: str, folder: Path) -> list[str]:
+    name, *flags = client.split()
+    if name != "batchgen":
+        words = (url, jobs, work.concurrency, work.samples, work.side, folder)
+        return [sys.executable, "-m", f"tests.benchmarks.clients.{name}", *map(str, words)]
+    params = {"negative_prompt": "", "num_inference_steps": 29, "samples": work.samples, "guidance_scale": 7}
+    manifest = {
+        "version": 1,
+        "batch_id": "benchmark",
+        "profile": "sd3",
+        "params": params | {"width": work.side, "height": work.side},
+        "prompts": [{"file": "prompts.txt"}],
+    }
+    (folder / "prompts.txt").write_text("".join(f"A red fox at dawn, number {number}\n" for number in range(jobs)))
+    path = folder / "manifest.yaml"
+    path.write_text(json.dumps(manifest))
+    told = ["--base-url", url, "--concurrency", str(work.concurrency), "-q", *flags]
+    return [sys.executable, "-m", "batchgen", "run", str(path), "-o", str(folder / "out"), *told]
+
+
+def _run(command: list[str]) -> Any:
+    """The command's resource usage, that of its threads included."""
+    environment = os.environ | {"IMAGEPIPELINE_API_KEY": "a-key"}
+    child = subprocess.Popen(command, cwd=_ROOT, env=environment)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}.")
+    return usage
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError("The server did not come up.")

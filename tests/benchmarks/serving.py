@@ -1,0 +1,81 @@
+"""The server's process: `python -m tests.benchmarks.serving WORK PORT`; ends with its standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from batchgen.simulator import Audit, Behaviour, Simulator, serve
+from tests.benchmarks.bare import serve_bare
+from tests.benchmarks.works import WORKS, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a server saw of one client."""
+
+    jobs: int
+    status_calls: int
+    ideal: float | None = None  #: seconds; the same jobs packed on the slots of the work, without any delay
+    makespan: float | None = None  #: seconds from the first submission until the end of the last job was seen
+
+
+def packed(durations: Sequence[float], slots: int) -> float:
+    """Seconds in which those jobs are done, each begun as soon as a slot is free."""
+    free = [0.0] * slots
+    for duration in durations:
+        heapq.heappush(free, heapq.heappop(free) + duration)
+    return max(free)
+
+
+async def _simulate(work: Work, port: int, until: asyncio.Event) -> Told:
+    behaviour = Behaviour.model_validate(
+        {"latency": work.latency, "capacity": work.capacity, "pictures": work.pictures}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder, "jobs.jsonl")
+        simulator = Simulator("sd3", behaviour=behaviour, record=record)
+        async with serve(simulator, port=port):
+            await until.wait()
+        return _told(work, simulator.audit(), _jobs(record))
+
+
+def _jobs(record: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+
+
+def _told(work: Work, audit: Audit, jobs: list[dict[str, Any]]) -> Told:
+    if not jobs:
+        return Told(jobs=0, status_calls=0)
+    last = max(job["ends_at"] + audit.seen_after.get(job["id"], 0.0) for job in jobs)
+    return Told(
+        jobs=len(jobs),
+        status_calls=audit.status_calls,
+        ideal=packed([job["ends_at"] - job["begins_at"] for job in jobs], work.capacity or work.concurrency),
+        makespan=last - min(job["accepted_at"] for job in jobs),
+    )
+
+
+async def _bare(work: Work, port: int, until: asyncio.Event) -> Told:
+    counts = await serve_bare(port, side=work.side, size=work.image_bytes, samples=work.samples, until=until)
+    return Told(jobs=counts.submissions, status_calls=counts.questions)
+
+
+async def main(work: Work, port: int) -> None:
+    """Serve until the standard input ends."""
+    until = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, until.set)
+    print(json.dumps(asdict(await (_bare if work.bare else _simulate)(work, port, until))), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(WORKS[sys.argv[1]], int(sys.argv[2])))
