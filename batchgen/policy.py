@@ -28,6 +28,8 @@ SIGNS_MISSED_IN_A_ROW = 5
 SIGN_UNKNOWN, SIGN_AT_LEAST, SIGN_AT_MOST = 15.0, 3.0, 60.0
 #: Seconds until the first question about a job while it is unknown how long jobs take, and between any two, at least.
 POLL_FIRST, POLL_AT_LEAST = 0.05, 0.005
+#: Rounds of the present limit after which more jobs in flight are tried: a refusal makes submitting pause.
+TRY_MORE_AFTER = 2.0
 #: Share of a wait by which chance makes it longer.
 POLL_SPREAD = 0.02
 
@@ -139,7 +141,9 @@ class Reliance:
 
 
 class InFlightLimit:
-    """How many jobs may be in flight: the wish, cut when the API says it is too many, growing back after.
+    """How many jobs may be in flight: the wish, or what the API was seen to bear, with a try for more now and then.
+
+    Jobs that have ended unseen count here and no more at the API, so what it bears is not a number to find once.
 
     Args:
         wish: the concurrency asked for, at least 1; never exceeded.
@@ -148,6 +152,7 @@ class InFlightLimit:
     def __init__(self, wish: int) -> None:
         self._wish = wish
         self._limit = float(wish)
+        self._rounds = 0.0  #: of the present limit, taken since the last refusal
 
     @property
     def limit(self) -> int:
@@ -155,12 +160,18 @@ class InFlightLimit:
         return max(1, int(self._limit))
 
     def refused(self, in_flight: int) -> None:
-        """The API refused one more while so many others were in flight."""
-        self._limit = max(1.0, min(self._limit, float(in_flight)) * 0.9)
+        """The API refused one more while so many others had been taken and not been seen to end."""
+        self._limit = min(self._limit, max(1.0, float(in_flight)))
+        self._rounds = 0.0
 
-    def accepted(self) -> None:
-        """The API took one: room for one more after each round of the present limit."""
-        self._limit = min(float(self._wish), self._limit + 1.0 / self._limit)
+    def accepted(self, in_flight: int) -> None:
+        """The API took one; so many are in flight with it."""
+        self._limit = min(float(self._wish), max(self._limit, float(in_flight)))
+        self._rounds += 1.0 / self._limit
+        if self._rounds > TRY_MORE_AFTER:
+            # One more in the first round, two in the next, then four: what has become free is found soon.
+            step = 2.0 ** min(int(self._rounds - TRY_MORE_AFTER), 10) / self._limit
+            self._limit = min(float(self._wish), self._limit + min(step, 1.0))
 
 
 class Brakes:

@@ -273,6 +273,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return True
 
 
+#: Seconds that a turn of the loop takes: without them, a timer set to what rounding leaves of a wait is set for ever.
+_TURN = 1e-9
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Waits for nothing but busy threads: where an idle loop would sleep, its time jumps instead."""
 
@@ -284,6 +288,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         """What is ready now; only without a timer to jump to is there any waiting."""
         ready = super().select(0)
         if ready or timeout == 0:
+            self._loop.pass_time(_TURN)
             return ready
         if timeout is None:
             return super().select(None)

@@ -27,14 +27,14 @@ def test_the_next_backoff_is_twice_as_long_until_the_cap(failures: int, draw: fl
 def test_a_limit_stays_between_one_and_the_wish(wish: int, answers: list[bool]) -> None:
     limit = InFlightLimit(wish)
     for taken in answers:
-        limit.accepted() if taken else limit.refused(limit.limit)
+        limit.accepted(min(wish, limit.limit + 1)) if taken else limit.refused(limit.limit - 1)
         assert 1 <= limit.limit <= wish
 
 
 def test_a_limit_that_was_cut_grows_back() -> None:
     limit = InFlightLimit(20)
     limit.refused(10)
-    assert limit.limit == 9
+    assert limit.limit == 10
     for _ in itertools.takewhile(lambda _: limit.limit < 20, range(1_000)):
-        limit.accepted()
+        limit.accepted(limit.limit)
     assert limit.limit == 20

@@ -177,11 +177,12 @@ class Runner:
                 await self._ports.clock.sleep(backoff(record.job_failures, draw=self._chance.random()))
             await self._slots.take()
         try:
-            with self._stop.lets_this_go():
-                await self._submitter.ready(request)
-            if self._stop.pulled:
-                return record
-            record = await self._submitter.submit(request, record)
+            with self._slots.submitting():
+                with self._stop.lets_this_go():
+                    await self._submitter.ready(request)
+                if self._stop.pulled:
+                    return record
+                record = await self._submitter.submit(request, record)
             if record.state is State.SUBMITTED:
                 record = await self._await_end(request, record, fresh=True)
             return record

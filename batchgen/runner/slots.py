@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import Iterator
 
 from batchgen.policy import InFlightLimit
 
@@ -14,6 +16,7 @@ class Slots:
     def __init__(self, limit: InFlightLimit) -> None:
         self._limit = limit
         self._held = 0
+        self._unanswered = 0  #: of these, for jobs that are not at the API as far as is known
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -23,12 +26,21 @@ class Slots:
 
     def accepted(self) -> None:
         """The API took one more job."""
-        self._limit.accepted()
+        self._limit.accepted(self._held - self._unanswered + 1)
         self._admit()
 
     def refused(self) -> None:
-        """The API says that too much is in flight; the one refused does not count."""
-        self._limit.refused(self._held - 1)
+        """The API says that too much is in flight; the one refused does not count, nor does any other unanswered."""
+        self._limit.refused(self._held - self._unanswered)
+
+    @contextlib.contextmanager
+    def submitting(self) -> Iterator[None]:
+        """Within, a place is held for a submission that has no answer yet."""
+        self._unanswered += 1
+        try:
+            yield
+        finally:
+            self._unanswered -= 1
 
     async def take(self) -> None:
         """Wait for a place; it is held until `leave`."""
