@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchgen
+from batchgen.adapters.file_store import replacing
 from batchgen.adapters.journal import SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.comparing import against, drift, explain
@@ -23,6 +26,8 @@ from batchgen.app.freezing import frozen_plan
 from batchgen.app.preview import read
 from batchgen.app.settings import Settings
 from batchgen.cli import cli
+from batchgen.cli.planning import tidied_up
+from batchgen.errors import BatchgenError
 from batchgen.explanation import standing
 from batchgen.lifecycle import TABLE, Event, Record
 from batchgen.model import Request, RunId
@@ -153,6 +158,61 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert done.exit_code != 0
     assert said in f"{done.output}{done.exception}"
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["outputs/small/.batchgen/plan.parquet", "outputs/small/metadata.parquet",
+                                  "outputs/small/all.csv"])  # fmt: skip
+def test_no_file_is_written_into_a_batch_but_by_runs(name: str) -> None:
+    batchgen.run("small.yaml")
+    before = {path: path.read_bytes() for path in Path("outputs").rglob("*") if path.is_file()}
+    done = plan("small.yaml", "-o", name)
+    assert "lies in the batch folder" in str(done.exception)
+    assert {path: path.read_bytes() for path in Path("outputs").rglob("*") if path.is_file()} == before
+
+
+def test_only_what_plan_wrote_is_written_over() -> None:
+    Path("rows.csv").write_text("prompt\nfox\n")
+    Path("with.yaml").write_text("prompts: {file: rows.csv}\n")
+    assert plan("with.yaml", "-o", "all.csv").exit_code == plan("with.yaml", "-o", "all.csv").exit_code == 0
+    assert plan("with.yaml", "-o", "all.parquet").exit_code == plan("with.yaml", "-o", "all.parquet").exit_code == 0
+    assert "is read by the manifest" in str(plan("with.yaml", "-o", "rows.csv").exception)
+    Path("all.csv").write_text("my,own\n1,2\n")
+    assert "no table that `plan` wrote" in str(plan("with.yaml", "-o", "all.csv").exception)
+    assert Path("all.csv").read_text() == "my,own\n1,2\n"
+
+
+def test_a_link_is_written_through_and_files_beside_the_table_are_left_alone() -> None:
+    Path("real").mkdir()
+    Path("all.csv").symlink_to("real/all.csv")
+    for name in ("all.part", "x.part", ".x.parquet.part"):
+        Path(name).write_text("mine")
+    assert plan("small.yaml", "-o", "all.csv").exit_code == plan("small.yaml", "-o", "x.parquet").exit_code == 0
+    assert Path("all.csv").is_symlink()
+    assert Path("real/all.csv").is_file()
+    assert sorted(path.read_text() for path in Path().glob("*.part")) == ["mine"] * 3
+    assert not list(Path("real").glob(".*"))
+
+
+@pytest.mark.parametrize("length", [250, 255, 300])
+def test_a_table_may_have_the_longest_name_there_is_and_no_longer_one(length: int) -> None:
+    done = plan("small.yaml", "-o", "x" * (length - 4) + ".csv")
+    assert (done.exit_code == 0) is (length <= 255)
+    assert done.exception is None or isinstance(done.exception, BatchgenError | SystemExit)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+def test_a_plan_that_is_ended_while_it_writes_leaves_nothing_behind(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+
+    def write() -> None:
+        with tidied_up(), replacing(Path("all.csv")) as part:
+            part.write_text("half of it")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended:
+        write()
+    assert ended.value.code == 143
+    assert sorted(folder.iterdir()) == before
 
 
 # --explain

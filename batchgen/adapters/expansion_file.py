@@ -3,44 +3,46 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from batchgen.errors import StorageFailed
 from batchgen.model import LabelValue, ParamValue, Request
 
 #: A spreadsheet takes a cell that begins so for a formula, and runs it; an apostrophe before it makes it text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+#: The last columns of every such table.
+_LAST = ("batch_id", "file_prefix", "file_stem", "row_index", "repeat", "request_key")
+_LONGEST_HEADER = 1_000_000  # characters; a file that is no table may be one endless line
+
+
 def write(requests: Iterable[Request], path: Path, *, params: Sequence[str], labels: Sequence[str]) -> None:
-    """Write a plan's requests, streamed, so that the file is there whole or not at all.
+    """Write a plan's requests, streamed.
 
     Args:
         params: the parameters that become columns.
         labels: the labels that become columns, as `label.NAME`.
 
     Raises:
-        StorageFailed: the disk does not take it.
+        OSError: the disk does not take it.
     """
-    part = path.with_name(f".{path.name}.part")
-    header = ["prompt", *params, *(f"label.{name}" for name in labels), "split"]
-    header += ["batch_id", "file_prefix", "file_stem", "row_index", "repeat", "request_key"]
+    header = ["prompt", *params, *(f"label.{name}" for name in labels), "split", *_LAST]
+    with path.open("x", encoding="utf-8", newline="") as file:
+        # Its line ends are those of RFC 4180; with others it would not quote them in cells.
+        writer = csv.writer(file)
+        writer.writerow(map(_cell, header))
+        writer.writerows(map(_cell, _line(request, params, labels)) for request in requests)
+
+
+def is_expansion(path: Path) -> bool:
+    """Whether there is a table at *path* that `write` has made."""
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(
-                file
-            )  # its line ends are those of RFC 4180; with others it would not quote them in cells
-            writer.writerow(map(_cell, header))
-            writer.writerows(map(_cell, _line(request, params, labels)) for request in requests)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise StorageFailed(f"{path} cannot be written: {error}. Mend that and run the same command again.") from error
-    finally:
-        part.unlink(missing_ok=True)
+        with path.open(encoding="utf-8", newline="") as file:
+            header = file.readline(_LONGEST_HEADER)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return header.startswith("prompt,") and header.rstrip().endswith(",".join(("split", *_LAST)))
 
 
 def _line(request: Request, params: Sequence[str], labels: Sequence[str]) -> Iterable[LabelValue]:

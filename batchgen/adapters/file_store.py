@@ -13,7 +13,7 @@ import secrets
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -144,26 +144,43 @@ class _Flushes:
             self._flushed = asked
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside *path* to write a file under, which takes the place of *path* once all of it is on the disk.
+
+    The name is nobody else's, so two who write to one place do not write into each other's file.
+
+    Raises:
+        StorageFailed: as `write_atomically`, for what the disk says while the file is written, too.
+    """
+    with _placed(path, _flush_folder) as part:
+        yield part
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
+
+
 def _put(
     path: Path, write: Callable[[BinaryIO], object], *, flush_folder: Callable[[Path], None] | None = None
 ) -> None:
+    with _placed(path, flush_folder or _flush_folder) as part, part.open("xb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _placed(path: Path, flush_folder: Callable[[Path], None]) -> Iterator[Path]:
+    """A name for a file to be written and flushed under before it takes the place of *path*."""
     part = path.with_name(f".{path.name[:_STEM_SHOWN]}.{secrets.token_hex(4)}{_PART}")
     try:
-        _write_flushed(part, write)
+        yield part
         part.replace(path)
-        (flush_folder or _flush_folder)(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         raise _failed(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def _write_flushed(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with path.open("xb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -103,38 +102,28 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def freeze(requests: Iterable[Request], path: Path, origin: PlanHead) -> PlanHead:
-    """Write a plan so that it is there whole or not at all.
+    """Write a plan, streamed.
 
     Args:
         origin: what the plan is made from; what is counted is filled in here.
 
     Raises:
-        StorageFailed: the disk does not take it.
-        ManifestError: from *requests*; nothing was written then.
+        OSError: the disk does not take it.
+        ManifestError: from *requests*.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     count = _Count(origin.label_types)
-    try:
-        with pq.ParquetWriter(part, _SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-            stream = iter(requests)
-            while lines := [count.line(request) for request in islice(stream, _ROW_GROUP)]:
-                writer.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA))
-            head = replace(
-                origin,
-                keys_sha256=count.keys.hexdigest(),
-                requests=count.requests,
-                samples=count.samples,
-                label_types={name: _COLUMN[kind] for name, kind in count.label_types.items()},
-            )
-            writer.add_key_value_metadata({PlanHead.METADATA: head.to_json()})
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise StorageFailed(f"The plan cannot be written to {path}: {error}. Make room and run again.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+        stream = iter(requests)
+        while lines := [count.line(request) for request in islice(stream, _ROW_GROUP)]:
+            writer.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA))
+        head = replace(
+            origin,
+            keys_sha256=count.keys.hexdigest(),
+            requests=count.requests,
+            samples=count.samples,
+            label_types={name: _COLUMN[kind] for name, kind in count.label_types.items()},
+        )
+        writer.add_key_value_metadata({PlanHead.METADATA: head.to_json()})
     return head
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from batchgen.adapters.file_store import copy_atomically
+from batchgen.adapters.file_store import copy_atomically, replacing
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile, freeze
 from batchgen.adapters.spilling import SpillingFirsts
@@ -44,7 +44,9 @@ def frozen_plan(manifest: Manifest, settings: Settings, folder: BatchFolder, *, 
         return old
     if old is None or old.head.fingerprint != made_from:
         plan = planned(manifest, settings, old, folder)
-        freeze(_watched(plan, go_on), folder.new_plan, origin(manifest, fingerprint=made_from))
+        folder.state.mkdir(parents=True, exist_ok=True)
+        with replacing(folder.new_plan) as part:
+            freeze(_watched(plan, go_on), part, origin(manifest, fingerprint=made_from))
         if old is None:
             _refuse_to_forget(PlanFile(folder.new_plan), folder)
         folder.new_plan.replace(folder.plan)

@@ -7,19 +7,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from batchgen.adapters import expansion_file
+from batchgen.adapters.expansion_file import is_expansion
+from batchgen.adapters.expansion_file import write as write_expansion
+from batchgen.adapters.file_store import replacing
 from batchgen.adapters.profiles import find_profile, profiles_with
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings, fingerprint
 from batchgen.errors import StorageFailed, UsageError
 from batchgen.manifest import Manifest, read_manifest
+from batchgen.manifest.frozen import SUFFIX, is_frozen
 from batchgen.planning import Plan
 from batchgen.profile import Role
 from batchgen.summary import PlanSummary, summarise
 
 #: What the name of a file ends in to which a whole plan can be written.
-_TABLES = (".csv", ".parquet")
+_TABLES = (".csv", SUFFIX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,24 +111,54 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
 def table_of(out: Path | str | None) -> Path | None:
     """The file that *out* names, if it names one and no batch folder."""
     path = None if out is None else Path(out)
-    return path if path is not None and path.suffix.lower() in _TABLES and not path.is_dir() else None
+    return path if path is not None and path.suffix.lower() in _TABLES and not _is_folder(path) else None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no disk takes; whoever writes there says so
+        return False
 
 
 def _must_be_free(table: Path, manifest: Manifest) -> None:
-    if not table.parent.is_dir():
+    """Nothing is written over but what `plan` itself wrote, and that outside of batches only.
+
+    Raises:
+        UsageError: the table would be written over something else.
+    """
+    if not _is_folder(table.parent):
         raise UsageError(f"{table}: there is no folder {table.parent}. Make it, or name another file.")
-    if table.exists() and table.samefile(manifest.path):
-        raise UsageError(f"{table} is the manifest itself, and would be overwritten. Name another file.")
+    for above in (parent for parent in table.resolve().parents if _is_batch(parent)):
+        raise UsageError(f"{table} lies in the batch folder {above}, which runs alone write to. Name another place.")
+    try:
+        if not table.exists():
+            return
+        if table.samefile(manifest.path):
+            raise UsageError(f"{table} is the manifest itself, and would be overwritten. Name another file.")
+        includes = (manifest.path.parent / name for name in manifest.includes)
+        if any(path.exists() and table.samefile(path) for path in includes):
+            raise UsageError(f"{table} is read by the manifest, and would be overwritten. Name another file.")
+        if not is_expansion(table) and not (table.suffix.lower() == SUFFIX and is_frozen(table)):
+            raise UsageError(f"{table} is there and is no table that `plan` wrote. Remove it, or name another file.")
+    except OSError as error:
+        raise UsageError(f"{table} cannot be written: {error.strerror}. Name another file.") from error
+
+
+def _is_batch(folder: Path) -> bool:
+    kept = BatchFolder(folder)
+    return kept.journal.exists() or kept.plan.exists()
 
 
 def _write(planned: Plan, table: Path, summary: PlanSummary, settings: Settings) -> None:
     manifest = planned.manifest
-    if table.suffix.lower() == ".parquet":
-        from batchgen.adapters.plan_file import freeze  # brings pyarrow, which few plans need
-        from batchgen.app.freezing import origin
+    with replacing(table.resolve()) as part:  # of a link, what it leads to
+        if table.suffix.lower() == SUFFIX:
+            from batchgen.adapters.plan_file import freeze  # brings pyarrow, which few plans need
+            from batchgen.app.freezing import origin
 
-        freeze(planned, table, origin(manifest, fingerprint=fingerprint(manifest, settings)))
-        return
-    roles = (Role.IMAGE, Role.DELIVERY)
-    params = [name for role in roles for name in manifest.profile.named(role) if name != "prompt"]
-    expansion_file.write(planned, table, params=params, labels=summary.labels)
+            freeze(planned, part, origin(manifest, fingerprint=fingerprint(manifest, settings)))
+            return
+        roles = (Role.IMAGE, Role.DELIVERY)
+        params = [name for role in roles for name in manifest.profile.named(role) if name != "prompt"]
+        write_expansion(planned, part, params=params, labels=summary.labels)
