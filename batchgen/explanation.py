@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from batchgen.lifecycle import Record, State
-from batchgen.model import FailureKind, ParamValue, Request
+from batchgen.model import FailureKind, InDoubt, ParamValue, Request
 
 #: Longest piece of a value that is quoted, in characters.
 _QUOTED = 40
@@ -20,7 +19,7 @@ class Standing(StrEnum):
     NEW = "new"  # a run would submit it
     DONE = "done"  # its images are stored
     FAILED = "failed"  # a run leaves it, unless told to try again
-    IN_DOUBT = "in_doubt"  # may have been paid for; a run leaves it, unless told what to do
+    IN_DOUBT = "in_doubt"  # may have been paid for; a run does what in_doubt says
     UNDER_WAY = "under_way"  # submitted; a run goes on with it and pays nothing
 
 
@@ -55,22 +54,31 @@ def standing(state: State | None, *, running: bool) -> Standing:
             return Standing.FAILED
 
 
-def why(request: Request, record: Record, *, running: bool) -> str:
-    """The reason for the standing of a request that the journal knows."""
-    said = _why(record, running=running)
+def submits(where: Standing, in_doubt: InDoubt) -> bool:
+    """Whether a run submits what stands there, and so pays for it, as long as no flag says otherwise."""
+    return where is Standing.NEW or (where is Standing.IN_DOUBT and in_doubt is InDoubt.RETRY)
+
+
+def why(request: Request, record: Record, *, running: bool, in_doubt: InDoubt = InDoubt.HOLD) -> str:
+    """The reason for the standing of a request that the journal knows.
+
+    Args:
+        in_doubt: what a run does with requests in doubt.
+    """
+    said = _why(record, running=running, decides=_DECIDES[in_doubt])
     return f"{said}; no longer in the manifest, and kept because it was paid for" if request.kept else said
 
 
-def _why(record: Record, *, running: bool) -> str:
+def _why(record: Record, *, running: bool, decides: str) -> str:
     match record.state:
         case State.PLANNED:
             return f"not accepted so far: {_failure(record)}" if record.failure else "not submitted yet"
         case State.SUBMITTING if running:
             return f"being submitted since {_moment(record.submitted_at)}"
         case State.SUBMITTING:
-            return f"since {_moment(record.submitted_at)}: the run ended before the API's answer came; {_DECIDE}"
+            return f"since {_moment(record.submitted_at)}: the run ended before the API's answer came; {decides}"
         case State.IN_DOUBT:
-            return f"since {_moment(record.submitted_at)}: {_failure(record)}; {_DECIDE}"
+            return f"since {_moment(record.submitted_at)}: {_failure(record)}; {decides}"
         case State.SUBMITTED:
             return f"accepted as job {record.job_id}, submitted {_moment(record.submitted_at)}"
         case State.READY:
@@ -81,7 +89,11 @@ def _why(record: Record, *, running: bool) -> str:
             return f"{_failure(record)}; --retry failed tries again"
 
 
-_DECIDE = "--in-doubt retry or fail decides"
+_DECIDES = {
+    InDoubt.HOLD: "--in-doubt retry or fail decides",
+    InDoubt.RETRY: "in_doubt is retry, so a run submits it again",
+    InDoubt.FAIL: "in_doubt is fail, so a run gives it up",
+}
 
 
 def _stored(record: Record) -> str:
@@ -101,20 +113,24 @@ def _moment(seconds: float | None) -> str:
     return "an unknown time" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def why_new(request: Request, alike: Iterable[Request]) -> str:
+def why_new(request: Request, nearest: Request | None) -> str:
     """Why a request that the journal does not know is new.
 
     Args:
-        alike: requests of the batch with the same prompt.
+        nearest: of the batch's requests with the same prompt, the one that is most like it.
     """
-    others = list(alike)
-    if not others:
+    if nearest is None:
         return "its prompt is not in the batch"
-    nearest = min(others, key=lambda other: len(_differences(request, other)))
     if nearest.key == request.key:
         return "in the batch, and not submitted yet"
-    differences = _differences(request, nearest)
-    return f"prompt is as row {nearest.row_index} of the batch, but {', '.join(differences)}"
+    return f"prompt is as row {nearest.row_index} of the batch, but {', '.join(_differences(request, nearest))}"
+
+
+def nearer(request: Request, one: Request | None, other: Request) -> Request:
+    """Which of two requests with its prompt is more like a request; the first, if both are."""
+    if one is None or len(_differences(request, other)) < len(_differences(request, one)):
+        return other
+    return one
 
 
 def _differences(request: Request, other: Request) -> list[str]:

@@ -183,6 +183,8 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
 ENDED = frozenset({State.STORED, State.FAILED})
 #: The states in which the API may hold something that was paid for.
 OPEN = frozenset({State.SUBMITTING, State.IN_DOUBT, State.SUBMITTED, State.READY})
+#: Failures of requests that were paid for all the same, or may have been.
+_PAID = (FailureKind.JOB_LOST, FailureKind.RESULT_LOST, FailureKind.ANSWER_LOST)
 
 
 class IllegalStep(RuntimeError):
@@ -310,6 +312,13 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             )
         case _:
             assert_never(event)
+
+
+def was_paid_for(record: Record) -> bool:
+    """Whether something was paid for a request, or may have been."""
+    if record.state is State.FAILED:
+        return record.failure is not None and record.failure.kind in _PAID
+    return record.state is not State.PLANNED
 
 
 def diagram() -> str:

@@ -154,6 +154,7 @@ class Row:
     repeats: range = range(1)  #: which submissions of it are wanted; 0 is the first
     split: str | None = None  #: the part of the dataset that it says itself; None: by the manifest's shares
     sample: int = 0  #: which of its images, where a row of several samples has become as many rows
+    kept: bool = False  #: as of Request; only the row of a frozen plan is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

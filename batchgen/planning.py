@@ -206,6 +206,7 @@ class Plan:
             params=row.params,
             labels=row.labels,
             split=row.split or split_of(row.prompt, self.manifest.split),
+            kept=row.kept,
         )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.explanation import Standing, standing, why, why_new
+from batchgen.explanation import Standing, nearer, standing, submits, why, why_new
 from batchgen.lifecycle import Record, State
-from batchgen.model import Failure, FailureKind, JobId, MissingImage, RequestKey, StoredImage
+from batchgen.model import Failure, FailureKind, InDoubt, JobId, MissingImage, RequestKey, StoredImage
 from tests.factories import a_request, an_image
 
 FAILURE = Failure(kind=FailureKind.CONTENT_POLICY, message="not drawn")
@@ -72,10 +72,28 @@ def test_a_new_request_is_told_from_the_one_that_is_most_like_it() -> None:
         key=RequestKey("d"), row_index=5, params={**params, "direct_link": True, "negative_prompt": "x" * 99}
     )
     told = "prompt is as row {} of the batch, but {}"
-    assert why_new(a_request(), [far, near]) == told.format(3, "guidance_scale 9.5 -> 7")
-    assert why_new(a_request(), [again]) == told.format(4, "repeat 1 -> 0")
-    assert why_new(a_request(), [more]) == told.format(
+    assert nearer(a_request(), None, far) is far
+    assert nearer(a_request(), far, near) is nearer(a_request(), near, far) is near
+    assert why_new(a_request(), near) == told.format(3, "guidance_scale 9.5 -> 7")
+    assert why_new(a_request(), again) == told.format(4, "repeat 1 -> 0")
+    assert why_new(a_request(), more) == told.format(
         5, f"negative_prompt {'x' * 40 + '…'!r} -> '', direct_link true -> none"
     )
-    assert why_new(a_request(), []) == "its prompt is not in the batch"
-    assert why_new(a_request(), [near, a_request()]) == "in the batch, and not submitted yet"
+    assert why_new(a_request(), None) == "its prompt is not in the batch"
+    assert why_new(a_request(), nearer(a_request(), near, a_request())) == "in the batch, and not submitted yet"
+
+
+@pytest.mark.parametrize(
+    ("in_doubt", "pays", "said"),
+    [
+        (InDoubt.HOLD, False, "--in-doubt retry or fail decides"),
+        (InDoubt.RETRY, True, "in_doubt is retry, so a run submits it again"),
+        (InDoubt.FAIL, False, "in_doubt is fail, so a run gives it up"),
+    ],
+)
+def test_what_is_in_doubt_is_paid_for_again_only_if_the_user_says_so(in_doubt: InDoubt, pays: bool, said: str) -> None:
+    record = Record(state=State.IN_DOUBT, failure=LOST)
+    assert why(a_request(), record, running=False, in_doubt=in_doubt).endswith(said)
+    assert {where for where in Standing if submits(where, in_doubt)} == {Standing.NEW} | (
+        {Standing.IN_DOUBT} if pays else set()
+    )

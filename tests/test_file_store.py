@@ -162,6 +162,14 @@ def test_a_sweep_removes_nothing_else(store: FileStore, tmp_path: Path) -> None:
     assert len(files(tmp_path)) == 3
 
 
+def test_what_a_kill_left_of_a_plan_is_swept_away(store: FileStore, tmp_path: Path) -> None:
+    (tmp_path / ".batchgen").mkdir()
+    for name in (".plan.parquet.0123abcd.part", "plan.parquet"):
+        (tmp_path / ".batchgen" / name).write_text("half of it")
+    assert store.sweep() == 1
+    assert files(tmp_path) == {".batchgen/plan.parquet"}
+
+
 def test_there_is_nothing_to_sweep_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert FileStore(tmp_path / "never").sweep() == 0
 

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,10 +27,10 @@ from batchgen.app.preview import read
 from batchgen.app.settings import Settings
 from batchgen.cli import cli
 from batchgen.cli.planning import tidied_up
-from batchgen.errors import BatchgenError
-from batchgen.explanation import standing
-from batchgen.lifecycle import TABLE, Event, Record
-from batchgen.model import Request, RunId
+from batchgen.errors import BatchgenError, UsageError
+from batchgen.explanation import Standing, standing
+from batchgen.lifecycle import TABLE, AnswerLost, Event, Record, SubmitStarted
+from batchgen.model import Failure, FailureKind, Request, RunId
 from batchgen.planning import Plan
 from tests.test_lifecycle import EVENTS
 
@@ -147,6 +147,7 @@ def test_a_parquet_file_of_all_requests_can_be_run() -> None:
         (("rows.csv", "--frozen", "--explain"), "ask one at a time"),
         (("rows.csv", "--frozen"), "holds no frozen plan"),
         (("rows.csv", "--against", "nowhere"), "holds no frozen plan"),
+        (("rows.csv", "--against", "nowhere", "-o", "elsewhere"), "Leave one out"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(
@@ -287,6 +288,74 @@ def test_an_edit_costs_what_is_new_and_what_was_never_paid() -> None:
     assert "would submit 2 requests, 4 images, cost 2.00" in plan("edited.yaml", "--against", "outputs/small").stdout
 
 
+LOST = Failure(kind=FailureKind.ANSWER_LOST, message="no answer")
+
+
+@pytest.mark.parametrize("life", [[SubmitStarted()], [SubmitStarted(), AnswerLost(failure=LOST)]])
+@pytest.mark.parametrize("in_the_manifest", [True, False])
+def test_what_is_in_doubt_is_counted_as_paid_again_if_a_run_submits_it_again(
+    life: list[Event], in_the_manifest: bool
+) -> None:
+    requests = freeze()
+    asyncio.run(record(BatchFolder(Path("outputs/small")), requests[:1], [life]))
+    kept = MANIFEST if in_the_manifest else MANIFEST.replace("A red fox, ", "")
+    Path("small.yaml").write_text(kept + "in_doubt: retry\n")
+    found = against("small.yaml", "outputs/small")
+    assert (found.to_pay.requests, found.dropped_paid) == (3, 0 if in_the_manifest else 1)
+    assert "1 request, 2 images, cost 1.00" in plan("small.yaml", "--explain").stdout
+    assert "a run submits it again" in plan("small.yaml", "--explain").stdout
+    held = ("--in-doubt", "hold")
+    assert told("small.yaml", "--against", "outputs/small", *held)["to_pay"]["requests"] == 2  # type: ignore[index]
+    assert "cost 1.00" not in plan("small.yaml", "--explain", *held).stdout
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(EVENTS), max_size=12), min_size=3, max_size=3))
+def test_what_was_paid_for_is_what_a_run_keeps(
+    tmp_path_factory: pytest.TempPathFactory, lives: list[list[Event]]
+) -> None:
+    out = tmp_path_factory.mktemp("batch")
+    requests = freeze(out=str(out))
+    asyncio.run(record(BatchFolder(out), requests, lives))
+    Path("edited.yaml").write_text("profile: simulator\nprompts: [A ship]\n")
+    found = against("edited.yaml", out)
+    kept = [request for request in freeze("edited.yaml", out=str(out)) if request.kept]
+    assert found.dropped_paid == len(kept)
+    assert (found.dropped.requests, found.new.requests) == (3, 1)
+
+
+@pytest.mark.parametrize("question", [("--explain", "-o", "outputs/small"), ("--against", "outputs/small")])
+@pytest.mark.parametrize(
+    ("spoil", "profile"),
+    [
+        (lambda batch: batch.journal.unlink(), "simulator"),
+        (lambda batch: batch.journal.write_bytes(b""), "simulator"),
+        (lambda batch: None, "sd3"),
+        (lambda batch: batch.plan.unlink(), "simulator"),
+        (lambda batch: batch.plan.write_bytes(b"damaged"), "simulator"),
+    ],
+    ids=["journal gone", "journal empty", "other endpoint", "plan gone", "plan damaged"],
+)
+def test_a_folder_that_a_run_refuses_is_refused_in_the_same_words(
+    question: tuple[str, ...], spoil: Callable[[BatchFolder], object], profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEPIPELINE_API_KEY", "a-key")
+    batchgen.run("small.yaml")
+    spoil(BatchFolder(Path("outputs/small")))
+    Path("small.yaml").write_text(MANIFEST.replace("A robot", "A ship"))
+    with pytest.raises(BatchgenError) as refused:
+        batchgen.run("small.yaml", settings=Settings(profile=profile))
+    assert str(plan("small.yaml", *question, "--profile", profile).exception) == str(refused.value)
+
+
+def test_a_batch_whose_plan_is_gone_is_gone_on_with_by_its_whole_manifest() -> None:
+    batchgen.run("small.yaml", settings=Settings(limit=2))
+    BatchFolder(Path("outputs/small")).plan.unlink()
+    found = against("small.yaml", "outputs/small")
+    assert [amount.requests for amount in (found.new, found.kept, found.dropped, found.to_pay)] == [1, 2, 0, 1]
+    assert explain("small.yaml").amounts[Standing.DONE].requests == 2
+
+
 # --frozen
 
 
@@ -373,3 +442,44 @@ def test_a_frozen_plan_makes_the_same_batch_elsewhere_though_its_files_changed()
     ]
     assert again[same].equals(first[same])
     assert [request.key for request in PlanFile(Path("elsewhere/.batchgen/plan.parquet"))] == list(again.request_key)
+
+
+def test_the_own_plan_of_a_batch_is_not_cut_short_and_keeps_where_it_came_from() -> None:
+    Path("animals.txt").write_text("fox\nowl\n")
+    text = "profile: simulator\nparams: {width: 16, height: 16}\nvariables: {a: {file: animals.txt}}\n"
+    Path("with.yaml").write_text(text + "prompts: ['A {a}', A robot]\n")
+    batchgen.run("with.yaml")
+    Path("with.yaml").write_text(text + "prompts: ['A {a}', A ship]\n")
+    batchgen.run("with.yaml")
+    own = Path("outputs/with/.batchgen/plan.parquet")
+    before = own.read_bytes()
+    for ask in (batchgen.run, explain):
+        with pytest.raises(UsageError, match="would cut it short for good"):
+            ask(own, out="outputs/with", settings=Settings(limit=2))
+    assert own.read_bytes() == before
+    head = PlanFile(own).head
+    batchgen.run(own, out="outputs/with", settings=Settings(file_prefix="x"))
+    assert batchgen.status("outputs/with").attempts == 4
+    assert [request.kept for request in PlanFile(own)] == [False] * 3 + [True]
+    again = PlanFile(own).head
+    assert (again.manifest, again.manifest_sha256) == ("with.yaml", head.manifest_sha256)
+    assert again.includes == head.includes != {}
+
+
+def test_a_frozen_plan_has_not_drifted_from_itself() -> None:
+    Path("animals.txt").write_text("fox\nowl\n")
+    text = "profile: simulator\nparams: {width: 16, height: 16}\nvariables: {a: {file: animals.txt}}\n"
+    Path("with.yaml").write_text(text + "prompts: ['A {a}', A robot]\n")
+    batchgen.run("with.yaml")
+    Path("with.yaml").write_text(text + "prompts: ['A {a}', A ship]\n")
+    batchgen.run("with.yaml")
+    Path("copy.parquet").write_bytes(Path("outputs/with/.batchgen/plan.parquet").read_bytes())
+    for frozen in ("outputs/with/.batchgen/plan.parquet", "copy.parquet"):
+        found = drift(frozen, out="outputs/with")
+        assert (bool(found), found.requests, dict(found.files)) == (False, 3, {})
+
+
+def test_another_webhook_is_drift() -> None:
+    freeze()
+    found = drift("small.yaml", settings=Settings(params={"webhook": "https://example.org/"}))
+    assert (found.new, found.gone, found.renamed) == (0, 0, 3)

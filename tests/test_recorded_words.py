@@ -14,6 +14,7 @@ from batchgen.adapters.plan_file import PlanFile
 from batchgen.app import comparing
 from batchgen.app.preview import read_for
 from batchgen.app.settings import Settings
+from batchgen.errors import ManifestError, UsageError
 
 MANIFEST = """\
 batch_id: "nightly-{date}"
@@ -96,3 +97,45 @@ def test_a_column_that_is_all_null_has_the_type_that_the_manifest_declares(folde
     )
     batchgen.run("m.yaml", out="typed")
     assert str(pq.read_schema(folder / "typed/metadata.parquet").field("year").type) == "int64"
+
+
+@pytest.mark.parametrize("out", ["night", None])
+def test_a_variable_that_is_gone_says_what_it_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, out: str | None
+) -> None:
+    (folder / "m.yaml").write_text(MANIFEST.replace("nightly-{date}", "nightly"))
+    first = batchgen.run("m.yaml", out=out, settings=FIRST)
+    monkeypatch.delenv("NIGHT")
+    again = batchgen.run("m.yaml", out=out, settings=SECOND)
+    assert list(again.images()) == list(first.images())
+    with pytest.raises(ManifestError, match=r"env\.NIGHT"):
+        batchgen.run("m.yaml", out="another", settings=SECOND)
+
+
+def test_a_word_that_an_edit_drops_and_another_brings_back_is_not_forgotten(folder: Path) -> None:
+    batchgen.run("m.yaml", out="night", settings=FIRST)
+    (folder / "m.yaml").write_text(MANIFEST.replace(" on {date}", "").replace("-{date}", ""))
+    batchgen.run("m.yaml", out="night", settings=SECOND)
+    (folder / "m.yaml").write_text(MANIFEST)
+    batchgen.run("m.yaml", out="night", settings=SECOND)
+    assert sorted(prompts(folder / "night")) == ["A fox", "A fox on 2026-11-24"]
+    assert batchgen.status("night").attempts == 2
+
+
+def test_the_name_of_a_manifest_is_what_it_is_now(folder: Path) -> None:
+    (folder / "m.yaml").write_text(MANIFEST.replace("{date}", "{manifest}"))
+    batchgen.run("m.yaml", out="night", settings=FIRST)
+    (folder / "m.yaml").rename(folder / "n.yaml")
+    assert batchgen.run("n.yaml", out="night", settings=SECOND).batch_id == "nightly-n"
+    assert "manifest" not in PlanFile(folder / "night/.batchgen/plan.parquet").head.words
+
+
+def test_tags_that_a_frozen_plan_is_given_name_words_too(folder: Path) -> None:
+    batchgen.run("m.yaml", out="night", settings=FIRST)
+    own = "night/.batchgen/plan.parquet"
+    tags = replace(SECOND, batch_id="x-{date}", file_prefix="p-{date}-{env.NIGHT}-{manifest}")
+    result = batchgen.run(own, out="elsewhere", settings=tags)
+    assert result.batch_id == "x-2026-11-24"
+    assert next(iter(result.images())).name.startswith("p-2026-11-24-first-m-")
+    with pytest.raises(UsageError, match=r"there is no \{style\} for all of it"):
+        batchgen.run(own, out="elsewhere", settings=replace(SECOND, file_prefix="{style}"))

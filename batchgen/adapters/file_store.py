@@ -59,9 +59,10 @@ class FileStore:
         return name
 
     def leftovers(self) -> tuple[Path, ...]:
-        """Temporary files that earlier crashes left where images lie, sorted."""
+        """Temporary files that earlier crashes left where images and the plan lie, sorted."""
+        state = (self._folder / REJECTED_FOLDER).parent
         walk = chain.from_iterable(os.walk(self._folder / place) for place in ("images", REJECTED_FOLDER))
-        found = (Path(folder, name) for folder, _, names in walk for name in names)
+        found = chain((Path(folder, name) for folder, _, names in walk for name in names), state.glob(f".*{_PART}"))
         return tuple(sorted(path for path in found if path.name.startswith(".") and path.name.endswith(_PART)))
 
     def sweep(self) -> int:

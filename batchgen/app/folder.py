@@ -40,11 +40,6 @@ class BatchFolder:
         return self.state / "plan.parquet"
 
     @property
-    def new_plan(self) -> Path:
-        """A plan that is about to take the place of the frozen one."""
-        return self.state / "plan.new.parquet"
-
-    @property
     def log(self) -> Path:
         """One JSON object for each step."""
         return self.state / "run.jsonl"

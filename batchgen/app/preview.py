@@ -15,7 +15,7 @@ from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings, fingerprint
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.manifest import Manifest, read_manifest
+from batchgen.manifest import Manifest, WordsOf, no_words, read_manifest
 from batchgen.manifest.frozen import SUFFIX, is_frozen
 from batchgen.planning import Plan
 from batchgen.profile import Role
@@ -35,17 +35,17 @@ class Preview:
     table: Path | None = None  #: the file that all requests were written to, if one was asked for
 
 
-def read(manifest: Path | str, settings: Settings, *, words: Mapping[str, str] | None = None) -> Manifest:
+def read(manifest: Path | str, settings: Settings, *, words_of: WordsOf = no_words) -> Manifest:
     """The manifest, with what the settings say over it.
 
     Args:
-        words: what its texts name, as an earlier run resolved it.
+        words_of: see `Overrides`.
 
     Raises:
         UsageError: the file cannot be read.
         ManifestError: every problem of the document; those of table rows come with iteration.
     """
-    overrides = replace(settings.overrides, words=words or {})
+    overrides = replace(settings.overrides, words_of=words_of)
     folders, trusted = (Path(manifest).parent, Path()), settings.profile is not None
     find = partial(find_profile, folders=folders[::-1] if trusted else folders, trusted=trusted)
     return read_manifest(Path(manifest), find_profile=find, profiles_with=profiles_with, overrides=overrides)
@@ -58,12 +58,14 @@ def read_for(manifest: Path | str, out: Path | str | None, settings: Settings) -
 
     Raises: as `read`.
     """
-    read_in = read(manifest, settings)
-    folder = batch_folder(read_in, out)
-    recorded = _recorded_words(folder)
-    if any(recorded.get(name, word) != word for name, word in read_in.words.items()):
-        read_in = read(manifest, settings, words=recorded)
-    return read_in, folder
+
+    def recorded(batch_id: str | None) -> Mapping[str, str]:
+        if batch_id is None and (out is None or "{batch_id}" in str(out)):
+            return {}  # where it lies is not known yet
+        return _recorded_words(batch_folder(batch_id or "", out))
+
+    read_in = read(manifest, settings, words_of=recorded)
+    return read_in, batch_folder(read_in.batch_id, out)
 
 
 def _recorded_words(folder: BatchFolder) -> Mapping[str, str]:
@@ -77,9 +79,9 @@ def _recorded_words(folder: BatchFolder) -> Mapping[str, str]:
         return {}
 
 
-def batch_folder(manifest: Manifest, out: Path | str | None) -> BatchFolder:
+def batch_folder(batch_id: str, out: Path | str | None) -> BatchFolder:
     """Where a batch lies: `outputs/<batch_id>` unless said otherwise; `{batch_id}` in *out* stands for the tag."""
-    return BatchFolder(Path(str(out or "outputs/{batch_id}").replace("{batch_id}", manifest.batch_id)))
+    return BatchFolder(Path(str(out or "outputs/{batch_id}").replace("{batch_id}", batch_id)))
 
 
 def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Settings | None = None) -> Preview:

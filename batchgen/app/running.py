@@ -31,6 +31,7 @@ from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
 from batchgen.app.indexing import bring_up_to_date
+from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
@@ -128,7 +129,7 @@ async def run_async(
     read_in, folder = await asyncio.to_thread(read_for, manifest, out, settings)
     run_id = new_run_id()
     with _held(folder):
-        _must_have_its_journal(folder)
+        must_have_its_journal(folder)
         async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
             freezing = partial(frozen_plan, read_in, settings, folder, go_on=switch.go_on)
             plan = await asyncio.to_thread(freezing)
@@ -196,17 +197,6 @@ def _held(folder: BatchFolder) -> Iterator[None]:
 def new_run_id() -> RunId:
     """A name for a run: its time, and chance."""
     return RunId(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
-
-
-def _must_have_its_journal(folder: BatchFolder) -> None:
-    """A batch whose journal is gone would be paid for anew, from its first request."""
-    journal = folder.journal
-    gone = not journal.is_file() or journal.stat().st_size == 0
-    if gone and (folder.plan.is_file() or folder.index.is_file()):
-        raise StorageFailed(
-            f"{folder.root} holds a batch, but its journal {journal} is missing or empty, and without it everything "
-            "would be paid for again. Nothing was sent; put the journal back, or name another --out."
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from batchgen.cli.exporting import FORMATS, choosing, formatting
-from batchgen.cli.flags import completing, duration, planning, rate, retry, shared
+from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared
 from batchgen.cli.speech import complain, say
 from batchgen.errors import BatchgenError, ManifestError
 
@@ -71,6 +71,7 @@ def init(folder: str, example: str, listing: bool, as_json: bool, quiet: bool, v
     show_default=True,
     help="Requests of each kind that --explain lists.",
 )
+@doubting
 @shared
 def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **planned: Any) -> None:
     """Say what MANIFEST would ask for: counts, cost, first requests. Sends nothing.
@@ -93,12 +94,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
 )
 @click.option("--rate", type=rate, metavar="RATE", envvar="BATCHGEN_RATE", help="Submissions: 5/s, 300/min.")
 @completing
-@click.option(
-    "--in-doubt",
-    type=click.Choice(["hold", "retry", "fail"]),
-    envvar="BATCHGEN_IN_DOUBT",
-    help="What to do when the answer to a submission was lost: leave it, pay again, or give it up.",
-)
+@doubting
 @click.option("--retry", type=retry, metavar="failed[:KIND]", help="Try failed requests again.")
 @click.option(
     "--max-runtime",
@@ -293,6 +289,8 @@ def _exit_code() -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
+        if "--json" in sys.argv:
+            say({"error": error.format_message(), "exit_code": 2})
         with contextlib.suppress(OSError):
             error.show()
         return 2

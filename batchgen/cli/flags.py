@@ -91,6 +91,15 @@ def completing(command: F) -> F:
     return command
 
 
+#: `--in-doubt`, for commands that submit or say what would be submitted.
+doubting = click.option(
+    "--in-doubt",
+    type=click.Choice(["hold", "retry", "fail"]),
+    envvar="BATCHGEN_IN_DOUBT",
+    help="What to do when the answer to a submission was lost: leave it, pay again, or give it up.",
+)
+
+
 def shared(command: F) -> F:
     """`--json`, `-q` and `-v`, which every command takes."""
     options = (

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from batchgen.app import preview
 from batchgen.app.settings import Settings
@@ -38,6 +39,8 @@ def plan_to_exit_code(
     asked = [flag for flag, given in (("--explain", explain), ("--against", against), ("--frozen", frozen)) if given]
     if len(asked) > 1:
         raise click.UsageError(f"{' and '.join(asked)} are different questions; ask one at a time.")
+    if against and out is not None and _is_typed("out"):
+        raise click.UsageError(f"--against {against} names the batch folder; -o {out} names another. Leave one out.")
     if asked and preview.table_of(out):
         raise click.UsageError(f"-o {out} names a file for all requests; {asked[0]} looks into a batch folder.")
     if not asked:
@@ -71,6 +74,11 @@ def tidied_up() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_typed(name: str) -> bool:
+    """Whether a flag stands on the command line, and not just in the environment."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 # What is compared with a batch brings pyarrow, which a plan alone does without.

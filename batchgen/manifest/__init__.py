@@ -11,7 +11,17 @@ the sweep; `reader` puts the Manifest together.
 """
 
 from batchgen.manifest.names import safe_name
-from batchgen.manifest.reader import Manifest, Overrides, read_manifest
+from batchgen.manifest.reader import Manifest, Overrides, WordsOf, no_words, read_manifest
 from batchgen.manifest.schema import RESERVED, json_schema, parse_rate
 
-__all__ = ["RESERVED", "Manifest", "Overrides", "json_schema", "parse_rate", "read_manifest", "safe_name"]
+__all__ = [
+    "RESERVED",
+    "Manifest",
+    "Overrides",
+    "WordsOf",
+    "json_schema",
+    "no_words",
+    "parse_rate",
+    "read_manifest",
+    "safe_name",
+]

@@ -12,12 +12,15 @@ from typing import Any
 
 from batchgen.errors import UsageError
 from batchgen.manifest.names import safe_name
+from batchgen.manifest.problems import Refused
 from batchgen.manifest.reader import FindProfile, Manifest, Overrides
+from batchgen.manifest.row_sources import without_choices
+from batchgen.manifest.words import Words
 from batchgen.model import PlanHead, Row, params_of_json
 from batchgen.profile import Profile
 
 SUFFIX = ".parquet"
-_COLUMNS = ["row_index", "repeat", "file_prefix", "prompt", "params", "labels", "split", "sample"]
+_COLUMNS = ["row_index", "repeat", "file_prefix", "prompt", "params", "labels", "split", "sample", "kept"]
 _ROWS_AT_ONCE = 2_000
 
 
@@ -39,22 +42,55 @@ def read(path: Path, *, find_profile: FindProfile, overrides: Overrides) -> Mani
         UsageError: it cannot be read, or its profile is not what it was.
     """
     head = _head(path)
-    prefix = overrides.file_prefix
     profile = _profile(path, head, find_profile, overrides)
+    stem = Path(head.manifest).stem or path.stem
+    tags = _Tags(path, Words(stem, overrides.moment, lambda batch_id: {**head.words, **overrides.words_of(batch_id)}))
+    batch_id = safe_name(tags.render("batch_id", overrides.batch_id) or head.batch_id, fallback=path.stem)
+    tags.words.recall(batch_id)
+    prefix = tags.render("file_prefix", overrides.file_prefix)
     return Manifest(
         source=str(path),
         path=path,
         sha256=_sha256(path),
-        batch_id=safe_name(overrides.batch_id or head.batch_id, fallback=path.stem),
+        batch_id=batch_id,
         profile=profile,
         concurrency=head.concurrency or profile.concurrency,
         rate=head.rate,
         in_doubt=head.in_doubt,
         price_per_image=head.price_per_image,
         label_types={name: kind for name, kind in head.label_types.items() if kind != "null"},
-        words=head.words,
+        words={**head.words, **tags.words.to_record(tags.named)},
+        frozen=head,
         read_rows=partial(_rows, path, None if prefix is None else safe_name(prefix, fallback=head.batch_id)),
     )
+
+
+class _Tags:
+    """The tags that a frozen plan is given anew."""
+
+    def __init__(self, path: Path, words: Words) -> None:
+        self._path = path
+        self.words = words
+        self.named: set[str] = set()  #: what they have in braces
+
+    def render(self, key: str, given: str | None) -> str | None:
+        """
+        Raises:
+            UsageError: it names what a whole plan does not have.
+        """
+        if given is None:
+            return None
+        try:
+            template = without_choices(key, given)
+            self.named.update(template.names)
+            return template.render(self.words.all)
+        except Refused as refusal:
+            raise UsageError(f"{key}: {refusal.message}") from refusal
+        except KeyError as missing:
+            raise UsageError(
+                f"{key}: {self._path} is a frozen plan, and there is no {{{missing.args[0]}}} for all of it. "
+                "Use {date}, {datetime}, {manifest} or {env.NAME}."
+            ) from missing
 
 
 def _profile(path: Path, head: PlanHead, find_profile: FindProfile, overrides: Overrides) -> Profile:
@@ -121,4 +157,5 @@ def _row(line: Mapping[str, Any], file_prefix: str | None) -> Row:
         repeats=range(repeat, repeat + 1),
         split=line["split"],
         sample=line.get("sample", 0),  # earlier versions knew no fan-out
+        kept=line.get("kept", False),
     )

@@ -21,13 +21,20 @@ from batchgen.manifest.row_sources import SourceReader, without_choices
 from batchgen.manifest.schema import FileEntry, ManifestDocument
 from batchgen.manifest.source import DOCUMENTS, Reach, Source, find
 from batchgen.manifest.sweep import Sweep, SweepReader, unused
-from batchgen.model import Checks, Completion, InDoubt, ParamValue, Row
+from batchgen.model import Checks, Completion, InDoubt, ParamValue, PlanHead, Row
 from batchgen.profile import Profile
 
 FindProfile = Callable[[str], Profile]
 #: The names of the profiles that have a parameter of that name.
 ProfilesWith = Callable[[str], Sequence[str]]
+#: What texts name -> what an earlier run of the batch with that id resolved it to; None: as far as is known without.
+WordsOf = Callable[[str | None], Mapping[str, str]]
 _DEFAULT_PROFILE = "sd3"
+
+
+def no_words(_: str | None) -> Mapping[str, str]:
+    """The words of a batch that is new."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +46,7 @@ class Overrides:
     batch_id: str | None = None
     file_prefix: str | None = None
     moment: datetime | None = None  #: what {date} and {datetime} say; None: now
-    words: Mapping[str, str] = field(default_factory=dict)  #: as an earlier run of the batch resolved them
+    words_of: WordsOf = no_words  #: what a batch that was begun says for {date}, {env.NAME} and the like
     folders: Sequence[Path] = ()  #: from which files may be read, besides the manifest's own
 
 
@@ -64,6 +71,7 @@ class Manifest:
     label_types: Mapping[str, str] = field(default_factory=dict)  #: label -> int, float, bool or str, where a file says
     dimensions: Sequence[tuple[str, int]] = ()  #: variables and axes, and how many values each has
     words: Mapping[str, str] = field(default_factory=dict)  #: what {date}, {env.NAME} and the like stand for in it
+    frozen: PlanHead | None = None  #: of a frozen plan: what it says of itself
     warnings: tuple[str, ...] = ()  #: what is allowed, and most likely not meant
 
     def rows(self) -> Iterator[Row]:
@@ -121,9 +129,8 @@ class _Reading:
         self._overrides = overrides
         self._problems = Problems(source.named)
         self._reach = Reach(source.path.parent, overrides.folders)
-        self._environment = dict(words.environment())
         self._batch_id_line: int | None = None
-        self._words = {**words.built_in(source.path.stem, overrides.moment), **overrides.words}
+        self._words = words.Words(source.path.stem, overrides.moment, overrides.words_of)
 
     def document(self) -> Manifest:
         """From YAML: everything but the rows of tables is checked here."""
@@ -166,6 +173,8 @@ class _Reading:
     def _source_reader(
         self, checked: ManifestDocument, entries: Entries, parameters: Parameters, top: Mapping[str, object]
     ) -> SourceReader:
+        batch_id = self._batch_id(checked.batch_id)
+        self._words.recall(batch_id)
         return SourceReader(
             problems=self._problems,
             entries=entries,
@@ -173,7 +182,7 @@ class _Reading:
             reach=self._reach,
             common=entries.common(top),
             columns=checked.columns,
-            file_prefix=checked.file_prefix or self._batch_id(checked.batch_id),
+            file_prefix=checked.file_prefix or batch_id,
             fixed_prefix=self._overrides.file_prefix,
             repeat=checked.repeat,
             splits=checked.split,
@@ -190,13 +199,12 @@ class _Reading:
         unused_variables = self._check_names(sources, sweep, reader)
         self._problems.raise_any()
         batch_id, profile = self._batch_id(checked.batch_id), reader.parameters.profile
-        known = {**self._environment, **self._words}
         expansion = Expansion(
             sources=sources,
             sweep=sweep,
             parameters=reader.parameters,
             overrides=fixed,
-            words=known,
+            words=self._words.all,
             fallback_prefix=batch_id,
             problems=partial(Problems, self._source.named),
         )
@@ -220,7 +228,7 @@ class _Reading:
             includes=dict(self._reach.read),
             label_types=reader.label_types,
             dimensions=sweep.dimensions,
-            words={name: known[name] for name in sorted(named & known.keys())},
+            words=self._words.to_record(named),
             warnings=(
                 *(f"the variable {name} is not used in any text." for name in unused_variables),
                 *reader.warnings,
@@ -235,7 +243,7 @@ class _Reading:
             named = source.form.names
             used.update(named - source.columns.difference(sweep.axis_names))
             for name in sorted(named - known - source.columns):
-                if name in self._environment and name not in source.form.names_sent:
+                if name in self._words.all and name not in source.form.names_sent:
                     continue  # tags stay with batchgen and its user
                 file, line = reader.place(name, source)
                 self._problems.of(file).refuse(line, _no_such_name(name, known, source))
@@ -247,7 +255,7 @@ class _Reading:
     def _batch_id(self, given: str | None) -> str:
         named = given if self._overrides.batch_id is None else self._overrides.batch_id
         try:
-            text = without_choices("batch_id", named or "").render({**self._environment, **self._words})
+            text = without_choices("batch_id", named or "").render(self._words.all)
         except Refused as refusal:
             self._problems.refuse(self._batch_id_line, refusal)
         except KeyError as missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 #: Names that every text may have. `row` is each row's own.
@@ -27,3 +27,26 @@ def built_in(stem: str, moment: datetime | None) -> dict[str, str]:
 def environment() -> Mapping[str, str]:
     """What tags may name besides, as `env.NAME`: a manifest from elsewhere must not send keys away in a tag."""
     return {f"env.{name}": value for name, value in os.environ.items() if not _SECRET.search(name)}
+
+
+class Words:
+    """What the texts of one manifest may name: as a batch that was begun has it written down, else as it is now.
+
+    Args:
+        stem, moment: as of `built_in`.
+        words_of: what is written down; see `reader.Overrides`.
+    """
+
+    def __init__(self, stem: str, moment: datetime | None, words_of: Callable[[str | None], Mapping[str, str]]) -> None:
+        self._words_of = words_of
+        self._own = {"manifest": stem}  # a manifest may be renamed, also in the midst of a batch
+        #: name -> word
+        self.all: Mapping[str, str] = {**environment(), **built_in(stem, moment), **words_of(None), **self._own}
+
+    def recall(self, batch_id: str) -> None:
+        """Now that the batch's id is known, take what is written down for it."""
+        self.all = {**self.all, **self._words_of(batch_id), **self._own}
+
+    def to_record(self, named: Iterable[str]) -> dict[str, str]:
+        """Those of the names that may say something else another time."""
+        return {name: self.all[name] for name in sorted(named) if name in self.all and name not in self._own}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchgen.cli.words.phrases import hanging, money, plural, request_json
-from batchgen.explanation import Standing
+from batchgen.explanation import Standing, submits
 from batchgen.model import Request
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def explanation_text(found: Explanation) -> str:
     into = f"the batch in {found.out}" if found.begun else f"a new batch in {found.out}"
     lines = [f"{found.manifest.source}: {plural(total, 'request')} for {into}"]
     lines += [
-        hanging(_said(standing), _amount(amount, cost=standing is Standing.NEW), indent=_FACT)
+        hanging(_said(standing), _amount(amount, cost=submits(standing, found.in_doubt)), indent=_FACT)
         for standing, amount in found.amounts.items()
         if amount.requests
     ]
@@ -156,7 +156,8 @@ def _amount_json(amount: Amount) -> dict[str, Any]:
 
 def comparison_text(found: Comparison) -> str:
     """What `plan --against` says."""
-    stay = f"; {found.dropped_paid:,} were paid for and stay in the batch" if found.dropped_paid else ""
+    paid = found.dropped_paid
+    stay = f"; {paid:,} of them {'was' if paid == 1 else 'were'} paid for, and kept in the batch" if paid else ""
     return "\n".join(
         [
             f"{found.manifest.source} against the batch in {found.against}:",
@@ -190,7 +191,7 @@ def drift_text(found: Drift) -> str:
     counts = [
         (found.new, "not in the frozen plan"),
         (found.gone, "of the frozen plan no longer asked for"),
-        (found.renamed, "with other tags, labels or splits"),
+        (found.renamed, "with other tags, labels, splits or delivery"),
     ]
     lines = [f"{source} has drifted from {plan}:", *files]
     return "\n".join([*lines, *(f"  {plural(number, 'request')} {what}" for number, what in counts if number)])

@@ -1,0 +1,149 @@
+"""The batch in a folder as every command that plans for it finds it: whether it may be gone on with, and what it keeps.
+
+A run, `plan --explain` and `plan --against` open a batch here, so that they refuse the same folders and count the same
+requests as paid for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from batchgen.adapters.folder_lock import is_held
+from batchgen.adapters.journal import JournalView
+from batchgen.adapters.plan_file import PlanFile
+from batchgen.adapters.spilling import SpillingFirsts
+from batchgen.app.folder import BatchFolder
+from batchgen.app.settings import Settings
+from batchgen.errors import StorageFailed, UsageError
+from batchgen.explanation import Standing, standing
+from batchgen.lifecycle import OPEN, Record, State, was_paid_for
+from batchgen.manifest import Manifest
+from batchgen.model import Request, RequestKey
+from batchgen.planning import Plan
+
+_LOOKED_UP_AT_ONCE = 1_000
+
+
+class OpenedBatch(contextlib.AbstractContextManager["OpenedBatch"]):
+    """What a folder knows of its batch; nothing, if none was begun there.
+
+    Args:
+        manifest: what is to be run into the folder.
+
+    Raises:
+        StorageFailed: its journal is gone.
+        UsageError: it was asked of another endpoint, or its own plan would be cut short.
+    """
+
+    def __init__(self, folder: BatchFolder, manifest: Manifest, settings: Settings) -> None:
+        must_have_its_journal(folder)
+        self._folder, self._manifest, self._settings = folder, manifest, settings
+        self.plan = _plan_in(folder)  #: None if there is none, or it is damaged
+        self._must_be_of(manifest.profile.endpoint)
+        self._must_stay_whole()
+        self.running = is_held(folder.root) if folder.root.is_dir() else False
+        self._journal = JournalView(folder.journal) if folder.journal.is_file() else None
+
+    def __exit__(self, *_: object) -> None:
+        if self._journal is not None:
+            self._journal.__exit__()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a batch at all."""
+        return self.plan is not None or self._journal is not None
+
+    @property
+    def is_the_manifest(self) -> bool:
+        """Whether the batch's own frozen plan is what is to be run."""
+        return self.plan is not None and self._manifest.path.samefile(self._folder.plan)
+
+    def requests(self) -> Iterator[Request]:
+        """What a run would ask for: the manifest's requests, and what was paid for of the plan so far.
+
+        Raises:
+            ManifestError: at the end, with every problem of the manifest's rows.
+            StorageFailed: at the end; the plan is lost, and something was paid for of which the manifest knows nothing.
+        """
+        unknown = set(self._paid()) if self.plan is None else set()
+        for request in Plan(self._manifest, limit=self._settings.limit, kept=self._kept(), firsts=SpillingFirsts):
+            unknown.discard(request.key)
+            yield request
+        if unknown:
+            raise StorageFailed(
+                f"{self._folder.plan} is missing or damaged, and the manifest does not ask for {len(unknown)} requests "
+                f"that were submitted. Nothing was sent; put that file back, or run the manifest as it was: "
+                f"{self._folder.manifest('.*')} is a copy of the last one."
+            )
+
+    def standings(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Standing, bool]]:
+        """Each request, where it stands, and whether the journal knows it."""
+        for some in several(requests):
+            states = self._journal.states([request.key for request in some]) if self._journal else {}
+            for request in some:
+                state = states.get(request.key)
+                yield request, standing(state, running=self.running), state is not None
+
+    def records(self, requests: Sequence[Request]) -> Mapping[RequestKey, Record]:
+        """Of those requests that the journal knows."""
+        return self._journal.records([request.key for request in requests]) if self._journal else {}
+
+    def _kept(self) -> Iterator[Request]:
+        """Requests of the plan so far at which something was paid for, or may have been."""
+        for some in several(self.plan or ()):
+            records = self.records(some)
+            yield from (request for request in some if was_paid_for(records.get(request.key, Record())))
+
+    def _paid(self) -> Iterator[RequestKey]:
+        """All that the journal knows to be paid for, or possibly so."""
+        if self._journal is None:
+            return
+        yield from self._journal.keys(OPEN | {State.STORED})
+        failed = iter(self._journal.keys(frozenset({State.FAILED})))
+        while some := list(islice(failed, _LOOKED_UP_AT_ONCE)):
+            yield from (key for key, record in self._journal.records(some).items() if was_paid_for(record))
+
+    def _must_be_of(self, endpoint: str) -> None:
+        if self.plan is not None and self.plan.head.endpoint != endpoint:
+            raise UsageError(
+                f"{self._folder.root} holds a batch of {self.plan.head.endpoint}, not of {endpoint}. Nothing was sent; "
+                "name another folder with --batch-id or --out, or the profile that the batch was begun with."
+            )
+
+    def _must_stay_whole(self) -> None:
+        if self._settings.limit is not None and self.is_the_manifest:
+            raise UsageError(
+                f"{self._manifest.path} is the plan of the batch in {self._folder.root} itself, and --limit would cut "
+                "it short for good. Nothing was sent; submit less with --max-images, or name another --out."
+            )
+
+
+def several(requests: Iterable[Request]) -> Iterator[list[Request]]:
+    """As many at once as are looked up in the journal together."""
+    stream = iter(requests)
+    while some := list(islice(stream, _LOOKED_UP_AT_ONCE)):
+        yield some
+
+
+def must_have_its_journal(folder: BatchFolder) -> None:
+    """A batch whose journal is gone would be paid for anew, from its first request.
+
+    Raises:
+        StorageFailed: it is gone.
+    """
+    journal = folder.journal
+    gone = not journal.is_file() or journal.stat().st_size == 0
+    if gone and (folder.plan.is_file() or folder.index.is_file()):
+        raise StorageFailed(
+            f"{folder.root} holds a batch, but its journal {journal} is missing or empty, and without it everything "
+            "would be paid for again. Nothing was sent; put the journal back, or name another --out."
+        )
+
+
+def _plan_in(folder: BatchFolder) -> PlanFile | None:
+    if folder.plan.is_file():
+        with contextlib.suppress(StorageFailed):
+            return PlanFile(folder.plan)
+    return None
