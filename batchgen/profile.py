@@ -125,6 +125,11 @@ class Parameter(_ProfilePart):
                 assert_never(self.type)
 
     @property
+    def is_list(self) -> bool:
+        """Whether it takes several values at once."""
+        return self.type in ("texts", "numbers")
+
+    @property
     def allowed(self) -> str:
         """The values it takes, in words: `a whole number from 1 to 4`."""
         noun = " or ".join(self.choices) or _NOUNS[self.type]

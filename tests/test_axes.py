@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchgen.manifest.axes import LONGEST, PATIENCE, Dimension, Space, Value, draw, read_range
+from batchgen.manifest.names import written
 from batchgen.manifest.problems import Refused
 
 #: Says nothing about time: the machine may be busy.
@@ -51,7 +52,7 @@ def listed(found: Sequence[Dimension]) -> list[dict[str, Value]]:
 
 def agrees(entries: Mapping[str, Value], combination: Mapping[str, Value]) -> bool:
     def same(one: Value, other: Value) -> bool:
-        return one == other and isinstance(one, bool) == isinstance(other, bool)
+        return (one is None) == (other is None) and written(one) == written(other)
 
     return all(name in combination and same(value, combination[name]) for name, value in entries.items())
 
@@ -89,7 +90,10 @@ def test_a_space_is_the_product_without_the_excluded_and_with_the_included(
         ({"a": 7}, {"a": 7.0, "b": 1}, True),
         ({"a": 1}, {"a": True}, False),
         ({"a": False}, {"a": 0}, False),
-        ({"a": "1"}, {"a": 1}, False),
+        ({"a": "1"}, {"a": 1}, True),
+        ({"a": "1.5"}, {"a": 1.5}, True),
+        ({"a": 10**16}, {"a": 1e16}, True),
+        ({"a": None}, {"a": "none"}, False),
         ({"a": None}, {"a": None}, True),
         ({"a": None}, {"b": None}, False),
         ({"a": 1, "b": 2}, {"a": 1, "b": 3}, False),

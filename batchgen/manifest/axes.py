@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import overload
 
-from batchgen.manifest.names import did_you_mean, shown
+from batchgen.manifest.names import did_you_mean, shown, written
 from batchgen.manifest.problems import Refused
 from batchgen.model import ParamValue
 
@@ -118,7 +118,7 @@ class Space:
         return bool(self._exclude)
 
     def excluded(self, combination: Mapping[str, Value]) -> bool:
-        """Whether some exclude has no entry that differs. Numbers compare by value: 7 is 7.0, but true is not 1."""
+        """Whether some exclude has no entry that differs. Values are the same if they are in a text."""
         return any(
             all(name in combination for name in names) and _identity(combination, names) in left_out
             for names, left_out in self._exclude.items()
@@ -135,7 +135,14 @@ class Space:
 
 def _identity(entries: Mapping[str, Value], names: Sequence[str]) -> tuple[object, ...]:
     """The values of the names such that only what counts as the same is equal."""
-    return tuple((isinstance(entries[name], bool), entries[name]) for name in names)
+    return tuple(spelling(entries[name]) for name in names)
+
+
+def spelling(value: Value) -> str | None:
+    """Equal for values that are the same in a text: 7, 7.0 and "7", but not 1 and true. None for null alone."""
+    if value is None:
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else written(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batchgen.errors import ManifestError
-from batchgen.manifest.axes import Dimension, Space, Value, read_range
+from batchgen.manifest.axes import Dimension, Space, Value, read_range, spelling
 from batchgen.manifest.document import Location, Mark, Node, keys_at, line_of
-from batchgen.manifest.names import did_you_mean, shown
+from batchgen.manifest.names import did_you_mean, shown, written
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.source import Reach
 from batchgen.manifest.words import BUILT_IN
 
+#: Values of an axis that are all looked at; of more, which only a range has, the ends tell.
+_LONGEST_LOOKED_THROUGH = 100_000
+_LISTED = 8  # values that a message names
+#: Combinations as they are written, each with its position.
+Combinations = Sequence[tuple[int, Mapping[str, Value]]]
 _NAME = "a name has letters, digits, _ and ., a letter first"
 
 
@@ -75,8 +80,9 @@ class SweepReader:
             if name in variables:
                 self._refuse(("axes",), Refused(f"{name}: is a variable and an axis.", "Rename one of them."))
         self._refuse_alike(names)
-        exclude = self._combinations(axes.get("exclude"), "exclude", (*variables, *asked))
         include = self._combinations(axes.get("include"), "include", asked)
+        excluded = self._combinations(axes.get("exclude"), "exclude", (*variables, *asked))
+        exclude = self._excludes(excluded, (*variables.values(), *dimensions), [one for _, one in include])
         return Sweep(
             variables=variables,
             axes=self._space(dimensions, exclude),
@@ -175,7 +181,9 @@ class SweepReader:
         """An axis that is a parameter has values of that parameter; null removes it."""
         if self._parameters is None or not self._is_parameter(name, location):
             return column
-        ends = column if len(column) <= 100_000 else (column[0], column[-1])  # of a long range, the ends tell
+        ends = (
+            column if len(column) <= _LONGEST_LOOKED_THROUGH else (column[0], column[-1])
+        )  # of a long range, the ends tell
         for value in ends:
             if value is not None:
                 self._parameters.check(name, value)
@@ -197,6 +205,39 @@ class SweepReader:
             if len(self._problems) == before and isinstance(one, dict):
                 found.append((position, one))
         return [(position, one) for position, one in found if one or key == "exclude"]
+
+    def _excludes(
+        self, found: Combinations, dimensions: Sequence[Dimension], include: Sequence[Mapping[str, Value]]
+    ) -> Combinations:
+        """Each names values that there are: one that leaves out nothing is surely meant to, and costs."""
+        columns = {
+            name: [*column, *(one[name] for one in include if name in one)]
+            for dimension in dimensions
+            for name, column in zip(dimension.names, dimension.columns, strict=True)
+            if len(column) <= _LONGEST_LOOKED_THROUGH and any(name in one for _, one in found)
+        }
+        spelt = {name: {spelling(value): value for value in column} for name, column in columns.items()}
+        sound: list[tuple[int, Mapping[str, Value]]] = []
+        for position, one in found:
+            meant: dict[str, Value] = {}
+            for name, value in one.items():
+                try:
+                    meant[name] = self._meant(name, value)
+                    if name in spelt and spelling(meant[name]) not in spelt[name]:
+                        raise _never(name, value, spelt[name])
+                except Refused as refusal:
+                    self._refuse(("axes", "exclude", position, name), refusal)
+            sound.append((position, meant if len(meant) == len(one) else one))
+        return sound
+
+    def _meant(self, name: str, value: Value) -> Value:
+        """The value of an axis that is a parameter as that has it; a list is written as in a table's cell."""
+        known = None if self._parameters is None else self._parameters.known.get(name)
+        if self._parameters is None or known is None or value is None:
+            return value
+        if known.is_list and isinstance(value, str):
+            return self._parameters.parse(name, value)
+        return self._parameters.check(name, value)
 
     def _includes(
         self, found: Sequence[tuple[int, Mapping[str, Value]]], names: Sequence[str]
@@ -227,6 +268,14 @@ class SweepReader:
 
     def _line(self, location: Location) -> int | None:
         return None if self._root is None else line_of(self._root, location)
+
+
+def _never(name: str, value: Value, values: Mapping[str | None, Value]) -> Refused:
+    spelt = ["null" if one is None else written(one) for one in values.values()]
+    listed = ", ".join([*spelt[:_LISTED], *(["…"] if len(spelt) > _LISTED else [])])
+    hint = did_you_mean(written(value), spelt) if isinstance(value, str) else None
+    said = "null" if value is None else shown(value)
+    return Refused(f"{name}: is never {said}, so nothing is left out.", hint or f"It is one of {listed}.")
 
 
 def _check_name(name: str, *, axis: bool) -> None:
