@@ -53,18 +53,28 @@ class Problem:
 
 
 class ManifestError(UsageError):
-    """A manifest that cannot be planned. Holds every problem found, in the order of the file."""
+    """A manifest that cannot be planned. Holds the problems found, in the order of the file.
+
+    Args:
+        unlisted: how many more were found than are held.
+    """
 
     SHOWN: ClassVar[int] = 50
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], *, unlisted: int = 0) -> None:
         self.problems = tuple(problems)
+        self.unlisted = unlisted
         super().__init__(*self.problems)
+
+    @property
+    def found(self) -> int:
+        """How many problems there are."""
+        return len(self.problems) + self.unlisted
 
     def __str__(self) -> str:
         lines = [str(problem) for problem in self.problems[: self.SHOWN]]
-        if len(self.problems) > self.SHOWN:
-            lines.append(f"… and {len(self.problems) - self.SHOWN} more of the kind.")
+        if self.found > len(lines):
+            lines.append(f"… and {self.found - len(lines):,} more problems.")
         return "\n".join(lines)
 
 

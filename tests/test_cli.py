@@ -156,6 +156,19 @@ def test_an_error_is_an_object_for_machines_too(folder: Path) -> None:
     assert "nowhere.yaml" in told["error"]
 
 
+def test_a_command_that_cannot_be_is_an_object_for_machines_too(folder: Path) -> None:
+    done = batchgen("plan", "small.yaml", "--explain", "--frozen", "--json", folder=folder)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["exit_code"]) == (2, 2)
+    assert "ask one at a time" in told["error"]
+
+
+def test_problems_are_counted_for_machines_too(folder: Path) -> None:
+    (folder / "rows.csv").write_text("prompt,samples\n" + "A fox,9\n" * 1_200)
+    told = json.loads(batchgen("plan", "rows.csv", "--json", folder=folder).stdout)
+    assert told["problems"] == 1_200
+
+
 def test_the_command_to_go_on_with_leaves_out_what_was_meant_for_one_time() -> None:
     typed = "batchgen run m.yaml --max-images 2 -q --retry=failed --in-doubt retry --base-url http://u:pw@host/ -o x"
     assert command_line(typed.split()) == ["batchgen", "run", "m.yaml", "--base-url", "http://host/", "-o", "x"]

@@ -443,9 +443,10 @@ def test_rows_before_a_broken_one_come_first_and_its_position_is_counted(write: 
 
 
 def test_more_problems_than_anyone_reads_are_counted(write: Write) -> None:
-    found = problems(write("prompt,samples\n" + "A fox,9\n" * (KEPT + 500), "m.csv"))
-    assert len(found) == KEPT + 1
-    assert found[-1].message == "500 more problems were found and are not listed."
+    with pytest.raises(ManifestError) as refused:
+        list(read(write("prompt,samples\n" + "A fox,9\n" * (KEPT + 500), "m.csv")).rows())
+    assert (len(refused.value.problems), refused.value.found) == (KEPT, KEPT + 500)
+    assert str(refused.value).endswith(f"\n… and {KEPT + 450:,} more problems.")
 
 
 def test_memory_does_not_grow_with_the_table(write: Write) -> None:

@@ -101,6 +101,24 @@ def test_no_line_but_a_word_that_cannot_be_broken_is_wider_than_a_terminal(name:
     assert all(len(line) <= 80 for line in lines[1:])
 
 
+def test_wide_characters_take_two_columns_and_commands_to_the_terminal_are_shown() -> None:
+    Path("wide.csv").write_text("prompt,a\x1b[31mb\n" + "狐" * 100 + ",x\x1b[0m\n", encoding="utf-8")
+    said = plan("wide.csv").stdout
+    assert "\x1b" not in said
+    assert "a\\x1b[31mb='x\\x1b[0m'" in said
+    lines = [line for line in said.splitlines() if "狐" in line]
+    assert 78 <= max(len(line) + line.count("狐") for line in lines) <= 80
+    assert sum(line.count("狐") for line in lines) == 100
+
+
+def test_a_request_is_told_from_others_of_its_prompt() -> None:
+    Path("sweep.yaml").write_text("axes: {grid: {guidance_scale: [4, 7]}}\nrepeat: 2\nprompts: [A fox]\n")
+    keys = [request.key[:10] for request in Plan(read("sweep.yaml", Settings()))]
+    said = plan("sweep.yaml", "--explain").stdout
+    for key, which in zip(keys, ["=4, ", "=4, repeat 1, ", "=7, ", "=7, repeat 1, "], strict=True):
+        assert f"guidance_scale{which}{key}: there is no batch yet" in said
+
+
 # The expansion as a file
 
 
@@ -464,6 +482,12 @@ def test_the_own_plan_of_a_batch_is_not_cut_short_and_keeps_where_it_came_from()
     again = PlanFile(own).head
     assert (again.manifest, again.manifest_sha256) == ("with.yaml", head.manifest_sha256)
     assert again.includes == head.includes != {}
+
+
+def test_a_batch_is_no_file() -> None:
+    with pytest.raises(UsageError, match="is called like a file"):
+        batchgen.run("small.yaml", out="all.csv")
+    assert not Path("all.csv").exists()
 
 
 def test_a_frozen_plan_has_not_drifted_from_itself() -> None:

@@ -56,8 +56,10 @@ def read_for(manifest: Path | str, out: Path | str | None, settings: Settings) -
 
     In a batch that was begun, `{date}`, `{env.NAME}` and the like say what they said then, whatever day it is now.
 
-    Raises: as `read`.
+    Raises: as `read`; UsageError, too, if *out* is called like a file.
     """
+    if table_of(out) is not None:
+        raise UsageError(f"{out} is called like a file, and a batch is a folder. Name another --out.")
 
     def recorded(batch_id: str | None) -> Mapping[str, str]:
         if batch_id is None and (out is None or "{batch_id}" in str(out)):

@@ -307,7 +307,8 @@ def _exit_code() -> int:
 
 def _say_error(error: BatchgenError) -> None:
     if "--json" in sys.argv:
-        say({"error": str(error), "exit_code": error.exit_code})
+        problems = {"problems": error.found} if isinstance(error, ManifestError) else {}
+        say({"error": str(error), **problems, "exit_code": error.exit_code})
     text = str(error)
     complain(text if "\n" in text or isinstance(error, ManifestError) else f"batchgen: {text}")
 

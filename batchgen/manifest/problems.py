@@ -68,6 +68,7 @@ class Problems:
         """Note those of another file."""
         for problem in error.problems:
             self.add(problem.line, problem.message, problem.hint, source=problem.source)
+        self._unlisted[0] += error.unlisted
 
     def fatal(self, line: int | None, message: str, hint: str | None = None) -> ManifestError:
         """One that makes reading on pointless, with all that was found before it; to be raised."""
@@ -79,10 +80,7 @@ class Problems:
         sources = dict.fromkeys([OVERRIDE, *(found.source for found in self._found)])
         files = {source: place for place, source in enumerate(sources)}
         found = sorted(self._found, key=lambda problem: (files[problem.source], problem.line or 0))
-        if self._unlisted[0]:
-            message = f"{self._unlisted[0]:,} more problems were found and are not listed."
-            found.append(Problem(source=self.source, message=message))
-        return ManifestError(found)
+        return ManifestError(found, unlisted=self._unlisted[0])
 
     def raise_any(self) -> None:
         """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from typing import Any
 
 from batchgen.model import Request
 
 #: Characters of a line: what every terminal shows.
 WIDTH = 80
+_FILLER = "\0"  # stands for the second column of a wide character while lines are filled; in no printable text
 
 
 def money(amount: float | None) -> str:
@@ -22,21 +24,38 @@ def plural(number: int, noun: str) -> str:
 
 
 def hanging(label: str, text: str, *, indent: int) -> str:
-    """A label and a text beside it, in lines of `WIDTH` characters; whatever they hold, the text is kept in order.
+    """A label and a text beside it, in lines of `WIDTH` columns; whatever they hold, the text is kept in order.
+
+    Characters that a terminal would obey, and not show, are written as in `repr`.
 
     Args:
         indent: the column in which the text stands.
     """
     head = f"  {label}".ljust(indent)
-    return textwrap.fill(
-        text,
-        WIDTH,
+    shown = printable(text)
+    counted = "".join(f"{one}{_FILLER}" if _is_wide(one) else one for one in shown)
+    filled = textwrap.fill(
+        counted,
+        WIDTH if counted == shown else WIDTH - 1,  # the last character of a line may be cut off from its filler
         initial_indent=head if len(head) == indent else f"{head} ",
         subsequent_indent=" " * indent,
         break_on_hyphens=False,
         replace_whitespace=False,
         drop_whitespace=True,
     )
+    return filled.replace(_FILLER, "")
+
+
+def printable(text: str) -> str:
+    """The text with every character that shows nothing, or commands the terminal, written as in `repr`."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def _is_wide(character: str) -> bool:
+    """Whether a terminal shows it two columns wide, as it does the writings of East Asia."""
+    return not character.isascii() and unicodedata.east_asian_width(character) in "WF"
 
 
 def request_json(request: Request) -> dict[str, Any]:

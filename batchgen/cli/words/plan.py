@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.cli.words.phrases import hanging, money, plural, request_json
 from batchgen.explanation import Standing, submits
+from batchgen.manifest.names import written
 from batchgen.model import Request
 
 if TYPE_CHECKING:
@@ -64,10 +65,16 @@ def _requests(title: str, requests: Sequence[Request]) -> Iterator[str]:
         yield ""
         yield title
     for request in requests:
-        yield hanging(f"row {request.row_index}", _prompt(request.prompt), indent=_REQUEST)
+        indent = _indent(request)
+        yield hanging(f"row {request.row_index}", _prompt(request.prompt), indent=indent)
         params = ", ".join(f"{name}={value!r}" for name, value in request.params.items())
-        yield hanging("", params, indent=_REQUEST)
-        yield hanging("", "-> " + ", ".join(_belongings(request)), indent=_REQUEST)
+        yield hanging("", params, indent=indent)
+        yield hanging("", "-> " + ", ".join(_belongings(request)), indent=indent)
+
+
+def _indent(request: Request) -> int:
+    """The column in which what is said of a request stands, behind the number of its row."""
+    return max(_REQUEST, len(f"  row {request.row_index} "))
 
 
 def _belongings(request: Request) -> Iterator[str]:
@@ -121,11 +128,20 @@ def explanation_text(found: Explanation) -> str:
         if shown:
             lines += ["", f"{_said(standing).capitalize()}:"]
         for one in shown:
-            lines.append(hanging(f"row {one.request.row_index}", _prompt(one.request.prompt), indent=_REQUEST))
-            lines.append(hanging("", one.why, indent=_REQUEST))
+            indent = _indent(one.request)
+            lines.append(hanging(f"row {one.request.row_index}", _prompt(one.request.prompt), indent=indent))
+            lines.append(hanging("", f"{_which(one.request)}: {one.why}", indent=indent))
         if shown and amount.requests > len(shown):
             lines.append(f"  … and {amount.requests - len(shown):,} more (--show N shows more)")
     return "\n".join(lines)
+
+
+def _which(request: Request) -> str:
+    """What tells a request from others of its prompt: its axes, its repeat, and its key, as short as in file names."""
+    axes = [f"{name.removeprefix('axis_')}={written(value)}" for name, value in request.labels.items()
+            if name.startswith("axis_")]  # fmt: skip
+    repeat = [f"repeat {request.repeat}"] if request.repeat else []
+    return ", ".join([*axes, *repeat, request.key[:10]])
 
 
 def _said(standing: Standing) -> str:
