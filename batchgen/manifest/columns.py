@@ -140,7 +140,7 @@ class ColumnReader:
             if not name or first[name] != position:
                 continue  # refused already, or looked at row by row
             try:
-                meaning = self._meaning(name, table.line)
+                meaning = self._meaning(name, (table.line, problems.source))
                 if meaning.label is not None and name in table.odd:
                     message = f"{name}: holds {table.odd[name]}, which no label does."
                     raise Refused(message, f"Leave it out: columns: {{{name}: null}}.")
@@ -153,7 +153,7 @@ class ColumnReader:
                     found[meaning.target] = position, meaning
         return dict(found.values())
 
-    def _meaning(self, name: str, line: int | None) -> Meaning:
+    def _meaning(self, name: str, place: tuple[int | None, str]) -> Meaning:
         if name in self._mapping:
             return self._mapping[name]
         if name in self._parameters.known or name in _OWN:
@@ -167,7 +167,7 @@ class ColumnReader:
             raise Refused(f"{name}: unknown column.", hint)
         if name == "seed":
             self._parameters.must_know(name)  # says why there is none
-        self._label_names.check(name, line)
+        self._label_names.check(name, *place)
         return Meaning(target=_LABEL + name)
 
 

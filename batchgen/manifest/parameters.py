@@ -140,10 +140,13 @@ class LabelNames:
     """The label names of a manifest. No two may differ only in case: databases take them for one column."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[str, int | None]] = {}
+        self._seen: dict[str, tuple[str, int | None, str | None]] = {}
 
-    def check(self, name: str, line: int | None) -> None:
+    def check(self, name: str, line: int | None, file: str | None = None) -> None:
         """
+        Args:
+            file: the table in which it stands; None for the manifest.
+
         Raises:
             Refused: no label can be called so.
         """
@@ -154,10 +157,11 @@ class LabelNames:
             raise Refused(f"{shown(name)}: has a NUL character or half of a surrogate pair in it.", "Rename it.")
         if lowered in RESERVED or lowered.startswith("axis_"):
             raise Refused(f"{name}: no label can be called so; the index has such columns of its own.", _rename(name))
-        spelling, first = self._seen.setdefault(lowered, (name, line))
+        spelling, first, where = self._seen.setdefault(lowered, (name, line, file))
         if spelling != name:
             of_line = "" if first is None else f" of line {first}"
-            message = f"{name}: differs from the label {spelling}{of_line} only in case or spaces."
+            of_file = "" if where == file else f" in {where or 'the manifest'}"
+            message = f"{name}: differs from the label {spelling}{of_line}{of_file} only in case or spaces."
             raise Refused(message, f"Write {spelling}.")
 
 
