@@ -48,6 +48,11 @@ class Completion(StrEnum):
     WEBHOOK = "webhook"  # the API tells, and then it asks
     EARLY_URLS = "early-urls"  # the image is there
     DETACH = "detach"  # it does not: it submits and ends, and a later run asks
+class DuplicateCheck(StrEnum):
+    """What to do with an image that is, or looks, like an earlier one of its batch."""
+
+    FLAG = "flag"  # keep it, and say so
+    OFF = "off"  # do not look
 
 
 class FailureKind(StrEnum):
@@ -216,6 +221,18 @@ class MissingImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What the user says of the dataset, for its card. None of it is made up if it is not given."""
+
+    title: str | None = None
+    description: str | None = None
+    license: str | None = None  #: an SPDX identifier, the name of a licence, or where it is to be read
+    intended_use: str | None = None
+    creator: str | None = None  #: a person or an organisation
+    url: str | None = None  #: where the dataset is, or will be, to be found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFacts:
     """What is true of every row of a batch; the same for all rows of its index."""
 
@@ -225,6 +242,9 @@ class BatchFacts:
     model: str
     endpoint: str
     price_per_image: float | None  #: in the account's currency; None if nobody said
+    manifest_sha256: str = ""  #: of the manifest's bytes; 64 hex digits
+    duplicates: DuplicateCheck = DuplicateCheck.FLAG
+    card: CardFacts = CardFacts()
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""
@@ -232,12 +252,14 @@ class BatchFacts:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """From the text of `to_json`.
+        """From the text of `to_json`, of this version or an earlier one.
 
         Raises:
             ValueError, TypeError: it is not.
         """
-        return cls(**json.loads(text))
+        given = json.loads(text)
+        duplicates = DuplicateCheck(given.pop("duplicates", DuplicateCheck.FLAG))
+        return cls(**given | {"duplicates": duplicates, "card": CardFacts(**given.get("card", {}))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ import yaml
 from batchgen import index
 from batchgen.adapters.plan_file import PlanFile, freeze
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.index import _LABEL_TYPES, COLUMNS, schema
+from batchgen.index import COLUMNS, schema
+from batchgen.index.columns import LABEL_TYPES
 from batchgen.lifecycle import Record, State
 from batchgen.manifest import RESERVED
 from batchgen.model import (
@@ -139,7 +140,7 @@ def test_a_label_keeps_its_type_and_a_mixed_one_is_text(
 ) -> None:
     table = written(tmp_path, requests(*({"x": value} for value in values)), {})
     assert PlanFile(tmp_path / "plan.parquet").head.label_types == {"x": kind}
-    assert table.schema.field("x").type == _LABEL_TYPES[kind]
+    assert table.schema.field("x").type == LABEL_TYPES[kind]
     assert table["x"].to_pylist() == column
 
 

@@ -33,6 +33,7 @@ from batchgen.model import BlankCheck, Completion, InDoubt, SizeCheck
 RESERVED = frozenset((
     "request_key", "row_index", "sample_index", "batch_id", "file_prefix", "run_id", "manifest_sha256",
     "file_name", "sha256", "bytes", "format", "width", "height", "phash", "image", "checks", "rejected_file",
+    "duplicate_of", "near_duplicate_of",
     "prompt", "negative_prompt", "provider", "model", "endpoint", "num_inference_steps", "guidance_scale",
     "requested_width", "requested_height", "seed", "params_json",
     "job_id", "source_url", "response_json",
