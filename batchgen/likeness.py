@@ -1,8 +1,8 @@
 """Which pictures look alike, told by their perceptual hashes. Pure.
 
-Hashes that differ in at most `NEAR` of their 64 bits are found by an index over parts of them: cut into four parts of
-16 bits, two such hashes have a part in which they differ in at most one bit. So each hash is looked up under its own four
-parts and those one bit away, and only what stands there is compared.
+Hashes that differ in at most `NEAR` of their 64 bits are found by an index over parts of them: cut into four parts
+of 16 bits, two such hashes have a part in which they differ in at most one bit. So each hash is looked up under its own
+four parts and those one bit away, and only what stands there is compared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
-#: Bits in which pictures that look alike differ at most. The index finds up to 7; unlike pictures differ in some 32, and
+#: Bits in which pictures that look alike differ at most; the index finds up to 7. Unlike pictures differ in some 32:
 #: among all pairs of 100,000 of those, 0.02 are expected to be this close.
 NEAR = 6
 #: Where a picture stands that looks like none before it.
@@ -26,7 +26,9 @@ _COMPARED = 1 << 20  #: pairs of hashes in memory
 _PROBES = np.array([0, *(1 << bit for bit in range(_PART_BITS))], np.uint16)
 _ONES = np.array([value.bit_count() for value in range(1 << _PART_BITS)], np.uint8)
 #: Bit of each part, in order. Neighbouring bits of a hash are alike in many pictures, so they go to different parts.
-_ORDER = np.array([8 * row + (row + part + _PARTS * half) % 8 for part in range(4) for row in range(8) for half in (0, 1)])
+_ORDER = np.array(
+    [8 * row + (row + part + _PARTS * half) % 8 for part in range(4) for row in range(8) for half in (0, 1)]
+)
 
 
 class LookAlikes:
@@ -66,7 +68,8 @@ class LookAlikes:
         asked = np.repeat(np.arange(len(hashes)), len(_PROBES))
         for part, values in zip(self._parts, _parts(hashes), strict=False):
             self._look_up(part, (values[:, None] ^ _PROBES).ravel(), asked, hashes, first)
-        return np.append(self._numbers, NONE)[first]
+        found: Numbers = np.append(self._numbers, NONE)[first]
+        return found
 
     def _look_up(
         self, part: _Part, values: npt.NDArray[np.uint16], asked: Numbers, hashes: Hashes, first: Numbers

@@ -48,11 +48,6 @@ class Completion(StrEnum):
     WEBHOOK = "webhook"  # the API tells, and then it asks
     EARLY_URLS = "early-urls"  # the image is there
     DETACH = "detach"  # it does not: it submits and ends, and a later run asks
-class DuplicateCheck(StrEnum):
-    """What to do with an image that is, or looks, like an earlier one of its batch."""
-
-    FLAG = "flag"  # keep it, and say so
-    OFF = "off"  # do not look
 
 
 class FailureKind(StrEnum):
@@ -96,6 +91,13 @@ class BlankCheck(StrEnum):
     OFF = "off"
 
 
+class DuplicateCheck(StrEnum):
+    """What to do with an image that is, or looks, like an earlier one of its batch."""
+
+    FLAG = "flag"  # keep it, and say so
+    OFF = "off"  # do not look
+
+
 class Decode(StrEnum):
     """How far an image is decoded before it counts."""
 
@@ -116,6 +118,7 @@ class Checks:
     size: SizeCheck = SizeCheck.WARN
     blank: BlankCheck = BlankCheck.FLAG
     decode: Decode = Decode.FULL
+    duplicates: DuplicateCheck = DuplicateCheck.FLAG
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Self:
@@ -124,7 +127,9 @@ class Checks:
         Raises:
             ValueError: an unknown check or word; says which are known.
         """
-        kinds: dict[str, type[StrEnum]] = {"size": SizeCheck, "blank": BlankCheck, "decode": Decode}
+        kinds: dict[str, type[StrEnum]] = {
+            "size": SizeCheck, "blank": BlankCheck, "decode": Decode, "duplicates": DuplicateCheck,
+        }  # fmt: skip
         words: dict[str, Any] = {}
         for name, word in given.items():
             if name not in kinds:
@@ -244,7 +249,7 @@ class BatchFacts:
     price_per_image: float | None  #: in the account's currency; None if nobody said
     manifest_sha256: str = ""  #: of the manifest's bytes; 64 hex digits
     duplicates: DuplicateCheck = DuplicateCheck.FLAG
-    card: CardFacts = CardFacts()
+    card: CardFacts = field(default_factory=CardFacts)
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""
@@ -286,6 +291,8 @@ class PlanHead:
     rate: float | None = None  #: submissions a second
     in_doubt: InDoubt = InDoubt.HOLD
     price_per_image: float | None = None  #: in the account's currency; None: unknown
+    checks: Checks = field(default_factory=Checks)
+    card: CardFacts = field(default_factory=CardFacts)
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""
@@ -299,5 +306,10 @@ class PlanHead:
             ValueError, TypeError: it is not.
         """
         given = json.loads(text)
-        parameters = tuple(given.pop("image_parameters", ()))
-        return cls(**{**given, "in_doubt": InDoubt(given.get("in_doubt", "hold"))}, image_parameters=parameters)
+        read: dict[str, Any] = {
+            "image_parameters": tuple(given.get("image_parameters", ())),
+            "in_doubt": InDoubt(given.get("in_doubt", InDoubt.HOLD)),
+            "checks": Checks.of(given.get("checks", {})),
+            "card": CardFacts(**given.get("card", {})),
+        }
+        return cls(**given | read)

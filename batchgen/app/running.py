@@ -98,6 +98,9 @@ class _Batch:
             model=profile.model,
             endpoint=profile.endpoint,
             price_per_image=self.manifest.price_per_image,
+            manifest_sha256=self.plan.head.manifest_sha256,
+            duplicates=(self.settings.checks or self.manifest.checks).duplicates,
+            card=self.manifest.card,
         )
 
 

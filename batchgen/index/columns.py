@@ -34,7 +34,10 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "height": (pa.int32(), "pixels, found in the image"),
     "phash": (pa.string(), "perceptual hash (DCT, 64 bits as hex): images that look alike differ in few bits"),
     "duplicate_of": (pa.string(), "file_name of the first image with the same bytes; null if it is that image"),
-    "near_duplicate_of": (pa.string(), "file_name of an earlier image that looks the same and like none before it; or null"),
+    "near_duplicate_of": (
+        pa.string(),
+        "file_name of an earlier image that looks the same; null if there is none",
+    ),
     "checks": (pa.string(), "what checks found, such as `size` or `blank`, with commas; null if nothing"),
     "rejected_file": (pa.string(), "file of a rejected image, relative to this folder, outside of the dataset"),
     "provider": (pa.string(), "who was asked"),

@@ -7,9 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
-from batchgen.index.columns import COLUMNS, LABEL_TYPES
 from batchgen.lifecycle import Record, State
-from batchgen.model import BatchFacts, Failure, FailureKind, LabelValue, MissingImage, Request, RequestKey, Status, StoredImage
+from batchgen.model import (
+    BatchFacts,
+    Failure,
+    FailureKind,
+    LabelValue,
+    MissingImage,
+    Request,
+    RequestKey,
+    Status,
+    StoredImage,
+)
 
 #: A row's own columns, those that are not null.
 Row = dict[str, object]
@@ -60,8 +69,11 @@ def table(
 ) -> pa.Table:
     """The rows of some requests, one a sample, in their order; null in columns that are told of the whole batch."""
     known = [records.get(request.key, _NOTHING) for request in requests]
-    samples = [row for request, record in zip(requests, known, strict=True) for row in _samples(request, record, facts)]
-    shared = {name: [of(request) for request in requests] for name, of in _OF_REQUEST.items()}
+    pairs = zip(requests, known, strict=True)
+    samples = [row for request, record in pairs for row in _samples(request, record, facts)]
+    shared: dict[str, Sequence[object]] = {
+        name: [of(request) for request in requests] for name, of in _OF_REQUEST.items()
+    }
     shared |= {name: [of(record) for record in known] for name, of in _OF_RECORD.items()}
     shared |= {name: _fitted(name, kind, requests) for name, kind in label_types.items()}
     of_request = pa.array([n for n, request in enumerate(requests) for _ in range(request.samples)], pa.int64())
@@ -176,7 +188,3 @@ def _as_text(value: LabelValue) -> LabelValue:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if value is None else str(value)
-
-
-assert set(_OF_REQUEST) | set(_OF_RECORD) | set(_OF_BATCH) <= set(COLUMNS)
-assert set(LABEL_TYPES) >= {"float", "str", "null"}
