@@ -16,6 +16,7 @@ from batchgen.index.reading import (
     read_schema,
     rows,
 )
+from batchgen.index.splits import split_of, split_table, write_splits
 from batchgen.index.writing import write
 
 __all__ = [
@@ -33,5 +34,8 @@ __all__ = [
     "read_schema",
     "rows",
     "schema",
+    "split_of",
+    "split_table",
     "write",
+    "write_splits",
 ]
