@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, NewType, Self
 
@@ -262,9 +262,18 @@ class BatchFacts:
         Raises:
             ValueError, TypeError: it is not.
         """
-        given = json.loads(text)
-        duplicates = DuplicateCheck(given.pop("duplicates", DuplicateCheck.FLAG))
-        return cls(**given | {"duplicates": duplicates, "card": CardFacts(**given.get("card", {}))})
+        return cls.of(json.loads(text))
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """From the values of `to_json`; what is not known is left out.
+
+        Raises:
+            ValueError, TypeError: it is not.
+        """
+        known = {field.name: given[field.name] for field in fields(cls) if field.name in given}
+        duplicates = DuplicateCheck(known.get("duplicates", DuplicateCheck.FLAG))
+        return cls(**known | {"duplicates": duplicates, "card": CardFacts(**known.get("card", {}))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

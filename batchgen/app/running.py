@@ -30,7 +30,7 @@ from batchgen.app.event_loop import run_in_loop
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
-from batchgen.app.indexing import bring_up_to_date
+from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
 from batchgen.app.preview import read_for
 from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
@@ -136,8 +136,10 @@ async def run_async(
             freezing = partial(frozen_plan, read_in, settings, folder, go_on=switch.go_on)
             plan = await asyncio.to_thread(freezing)
             batch = _Batch(manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=run_id)
-            outcome = await _pass(batch, journal, observer or Observer(), switch)
-        await asyncio.to_thread(bring_up_to_date, folder, plan, batch.facts)
+            index_anew = partial(bring_up_to_date, folder, plan, batch.facts)
+            async with kept_up_to_date(index_anew, every=settings.index_every):
+                outcome = await _pass(batch, journal, observer or Observer(), switch)
+        await asyncio.to_thread(index_anew)
     if outcome.error is not None:
         raise outcome.error
     under_way = await asyncio.to_thread(_under_way, folder)

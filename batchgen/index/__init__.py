@@ -16,7 +16,7 @@ from batchgen.index.reading import (
     read_schema,
     rows,
 )
-from batchgen.index.splits import split_of, split_table, write_splits
+from batchgen.index.splits import split_of, split_table, splits, write_splits
 from batchgen.index.writing import write
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "schema",
     "split_of",
     "split_table",
+    "splits",
     "write",
     "write_splits",
 ]

@@ -29,16 +29,30 @@ def split_of(rows: pa.RecordBatch) -> pa.Array:
     return pc.fill_null(rows["split"], DEFAULT_SPLIT)
 
 
+def splits(path: Path) -> list[str]:
+    """The splits of an index, sorted; none if its batch makes none.
+
+    Raises:
+        StorageFailed: it cannot be read.
+    """
+    found: set[str] = set()
+    some = False
+    for rows in batches(path, ["split"]):
+        found.update(split_of(rows).unique().to_pylist())
+        some = some or rows["split"].null_count < rows.num_rows
+    return sorted(found) if some else []
+
+
 def write_splits(path: Path) -> None:
     """Write the tables of an index whose batch makes splits, and remove those of splits that are no more.
 
     Raises:
         StorageFailed: the index cannot be read, or the disk does not take them.
     """
-    names: list[str] = []
+    names = splits(path)
     try:
-        if any(rows["split"].null_count < rows.num_rows for rows in batches(path, ["split"])):
-            names = _written(path)
+        if names:
+            _write(path)
         for table in path.parent.glob(f"{_PREFIX}*{_SUFFIX}"):
             if table.name not in map(split_table, names):
                 table.unlink()
@@ -49,7 +63,7 @@ def write_splits(path: Path) -> None:
         ) from error
 
 
-def _written(path: Path) -> list[str]:
+def _write(path: Path) -> None:
     schema = pq.read_schema(path)
     parts: dict[str, Path] = {}
     with contextlib.ExitStack() as stack:
@@ -66,7 +80,6 @@ def _written(path: Path) -> list[str]:
             with parts[split].open("rb") as written:
                 os.fsync(written.fileno())
             parts[split].replace(path.with_name(split_table(split)))
-    return list(parts)
 
 
 def _by_split(path: Path) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -58,9 +58,8 @@ def text_of(found: Found) -> str:
 
 
 def _header(found: Found) -> dict[str, Any]:
-    card, header = found.facts.card, {}
-    if card.license is not None:
-        header |= _license(card.license)
+    card = found.facts.card
+    header: dict[str, Any] = {} if card.license is None else {**_license(card.license)}
     header["pretty_name"] = card.title or found.facts.batch_id
     header["size_categories"] = [next((name for most, name in _SIZES if found.images < most), "n>1M")]
     header["task_categories"] = ["text-to-image"]
@@ -162,4 +161,4 @@ def _in_line(value: object) -> str:
     """A value as text in a line of Markdown, cut and with nothing in it that means something there."""
     text = " ".join(str(value).split())
     short = text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
-    return re.sub(r"([\\`*_{}\[\]<>|!])", r"\\\1", short) or "(empty)"
+    return re.sub(r"[\\`*{}\[\]<>|!]|(?<!\w)_|_(?!\w)", r"\\\g<0>", short) or "(empty)"
