@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from batchgen import index
@@ -31,6 +32,8 @@ from batchgen.review.rules import RULES
 _TRIED = 24
 #: Rows that mlcroissant is asked for at most: it holds all images of a batch in memory.
 _MOST_RECORDS = 2_000
+#: Letters of what a reader complained of.
+_LONGEST = 300
 _TABLES = (PANDAS, POLARS, DUCKDB)
 
 
@@ -116,7 +119,7 @@ def _tried(reader: Reader, what: str, path: Path, wanted: Loaded) -> Verdict:
         with in_quiet():
             complaint = difference(wanted, reader.load(path))
     except Exception as error:  # noqa: BLE001  # whatever a reader does not like is what is asked for
-        complaint = " ".join(f"{type(error).__name__}: {error} {error.__cause__ or ''}".split())
+        complaint = shorten(f"{type(error).__name__}: {error} {error.__cause__ or ''}", _LONGEST, placeholder=" …")
     return Verdict(what=what, who=f"{reader.package} {version}", complaint=complaint)
 
 
