@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from batchgen.app import indexing
 from batchgen.app.folder import BatchFolder
 from batchgen.app.indexing import kept_up_to_date
 from batchgen.errors import StorageFailed
-from batchgen.ports import Observer
 
 MANIFEST = """
 profile: simulator
@@ -58,15 +58,20 @@ async def test_a_disk_that_takes_no_index_for_a_while_ends_no_run() -> None:
 
 
 async def test_a_bug_in_it_is_not_hidden() -> None:
+    called = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
     def bring() -> None:
+        loop.call_soon_threadsafe(called.set)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        async with kept_up_to_date(bring, every=0.001):
-            for _ in range(10_000):
-                await asyncio.sleep(0.001)
-                if asyncio.all_tasks() == {asyncio.current_task()}:
-                    break
+        await _waited_for(called, bring)
+
+
+async def _waited_for(event: asyncio.Event, bring: Callable[[], None]) -> None:
+    async with kept_up_to_date(bring, every=0.001):
+        await event.wait()
 
 
 async def test_it_is_left_alone_where_nobody_wants_it_while_the_run_goes_on() -> None:
@@ -75,14 +80,6 @@ async def test_it_is_left_alone_where_nobody_wants_it_while_the_run_goes_on() ->
 
     async with kept_up_to_date(bring, every=0):
         await asyncio.sleep(0)
-
-
-class _Looking(Observer):
-    """Takes note of whether the index is there while images come in."""
-
-    def __init__(self, folder: BatchFolder) -> None:
-        self._folder = folder
-        self.seen = 0
 
 
 def test_a_run_leaves_index_tables_card_and_croissant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

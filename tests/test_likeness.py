@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.likeness import NEAR, NONE, LookAlikes, distance
@@ -38,11 +38,13 @@ def met(hashes: list[int], *, at_once: int) -> list[int]:
     return [int(number) for part in some for number in look_alikes.meet(np.array(part, np.uint64))]
 
 
+@settings(deadline=None)
 @given(families(), st.integers(1, 40))
 def test_each_picture_is_like_the_first_near_one_that_is_like_none(hashes: list[int], at_once: int) -> None:
     assert met(hashes, at_once=at_once) == by_comparing_all(hashes)
 
 
+@settings(deadline=None)
 @given(families())
 def test_pictures_that_look_like_none_are_never_alike(hashes: list[int]) -> None:
     kept = [one for one, like in zip(hashes, met(hashes, at_once=7), strict=True) if like == NONE]

@@ -40,7 +40,6 @@ _OF_REQUEST: Mapping[str, Callable[[Request], object]] = {
     "requested_width": lambda request: request.params.get("width"),
     "requested_height": lambda request: request.params.get("height"),
     "seed": lambda request: _seed(request),
-    "params_json": lambda request: _to_json(dict(request.params)),
     "split": lambda request: request.split,
 }
 _OF_RECORD: Mapping[str, Callable[[Record], object]] = {
@@ -75,6 +74,7 @@ def table(
         name: [of(request) for request in requests] for name, of in _OF_REQUEST.items()
     }
     shared |= {name: [of(record) for record in known] for name, of in _OF_RECORD.items()}
+    shared["params_json"] = _params_json(requests)
     shared |= {name: _fitted(name, kind, requests) for name, kind in label_types.items()}
     of_request = pa.array([n for n, request in enumerate(requests) for _ in range(request.samples)], pa.int64())
     columns = []
@@ -86,6 +86,13 @@ def table(
         else:
             columns.append(_array([row.get(field.name) for row in samples], field.type))
     return pa.table(columns, schema=schema)
+
+
+def _params_json(requests: Sequence[Request]) -> list[str]:
+    """The parameters of each as text; requests of a plan often share them, and they are written once then."""
+    once = {id(request.params): request.params for request in requests}
+    texts = {key: _to_json(dict(params)) for key, params in once.items()}
+    return [texts[id(request.params)] for request in requests]
 
 
 def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:

@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.app import proving
 from batchgen.app.proving import Verdict, difference, prove
-from batchgen.app.readers import Reader
+from batchgen.app.readers import Loaded, Reader
 from batchgen.errors import UsageError
 from batchgen.review import rules
 from tests.export.batches import ODD_NAMES, Rows, described, make_batch, odd_prompt
@@ -188,7 +188,7 @@ def test_a_reader_that_is_not_installed_is_skipped(folder: Path) -> None:
         ({"train": [("a", True), ("b", True)]}, "split train: row 1 has another image than the index says"),
     ],
 )
-def test_what_was_loaded_is_compared_row_by_row(found: proving.Loaded, words: str | None) -> None:
+def test_what_was_loaded_is_compared_row_by_row(found: Loaded, words: str | None) -> None:
     assert difference({"train": [("a", True), ("b", False)]}, found) == words
 
 
