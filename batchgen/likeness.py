@@ -117,7 +117,8 @@ class _Part:
 
 def distance(one: Hashes, other: Hashes) -> npt.NDArray[np.uint8]:
     """Bits in which hashes differ."""
-    return np.bitwise_count(one ^ other)
+    ones: npt.NDArray[np.uint8] = np.bitwise_count(one ^ other)
+    return ones
 
 
 def _mixed(hashes: Hashes) -> Hashes:
