@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, NewType, Self
 
@@ -91,6 +91,13 @@ class BlankCheck(StrEnum):
     OFF = "off"
 
 
+class DuplicateCheck(StrEnum):
+    """What to do with an image that is, or looks, like an earlier one of its batch."""
+
+    FLAG = "flag"  # keep it, and say so
+    OFF = "off"  # do not look
+
+
 class Decode(StrEnum):
     """How far an image is decoded before it counts."""
 
@@ -111,6 +118,7 @@ class Checks:
     size: SizeCheck = SizeCheck.WARN
     blank: BlankCheck = BlankCheck.FLAG
     decode: Decode = Decode.FULL
+    duplicates: DuplicateCheck = DuplicateCheck.FLAG
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Self:
@@ -119,7 +127,9 @@ class Checks:
         Raises:
             ValueError: an unknown check or word; says which are known.
         """
-        kinds: dict[str, type[StrEnum]] = {"size": SizeCheck, "blank": BlankCheck, "decode": Decode}
+        kinds: dict[str, type[StrEnum]] = {
+            "size": SizeCheck, "blank": BlankCheck, "decode": Decode, "duplicates": DuplicateCheck,
+        }  # fmt: skip
         words: dict[str, Any] = {}
         for name, word in given.items():
             if name not in kinds:
@@ -217,6 +227,18 @@ class MissingImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What the user says of the dataset, for its card. None of it is made up if it is not given."""
+
+    title: str | None = None
+    description: str | None = None
+    license: str | None = None  #: an SPDX identifier, the name of a licence, or where it is to be read
+    intended_use: str | None = None
+    creator: str | None = None  #: a person or an organisation
+    url: str | None = None  #: where the dataset is, or will be, to be found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFacts:
     """What is true of every row of a batch; the same for all rows of its index."""
 
@@ -226,6 +248,9 @@ class BatchFacts:
     model: str
     endpoint: str
     price_per_image: float | None  #: in the account's currency; None if nobody said
+    manifest_sha256: str = ""  #: of the manifest's bytes; 64 hex digits
+    duplicates: DuplicateCheck = DuplicateCheck.FLAG
+    card: CardFacts = field(default_factory=CardFacts)
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""
@@ -233,12 +258,23 @@ class BatchFacts:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """From the text of `to_json`.
+        """From the text of `to_json`, of this version or an earlier one.
 
         Raises:
             ValueError, TypeError: it is not.
         """
-        return cls(**json.loads(text))
+        return cls.of(json.loads(text))
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """From the values of `to_json`; what is not known is left out.
+
+        Raises:
+            ValueError, TypeError: it is not.
+        """
+        known = {field.name: given[field.name] for field in fields(cls) if field.name in given}
+        duplicates = DuplicateCheck(known.get("duplicates", DuplicateCheck.FLAG))
+        return cls(**known | {"duplicates": duplicates, "card": CardFacts(**known.get("card", {}))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +301,8 @@ class PlanHead:
     rate: float | None = None  #: submissions a second
     in_doubt: InDoubt = InDoubt.HOLD
     price_per_image: float | None = None  #: in the account's currency; None: unknown
+    checks: Checks = field(default_factory=Checks)
+    card: CardFacts = field(default_factory=CardFacts)
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""
@@ -278,5 +316,10 @@ class PlanHead:
             ValueError, TypeError: it is not.
         """
         given = json.loads(text)
-        parameters = tuple(given.pop("image_parameters", ()))
-        return cls(**{**given, "in_doubt": InDoubt(given.get("in_doubt", "hold"))}, image_parameters=parameters)
+        read: dict[str, Any] = {
+            "image_parameters": tuple(given.get("image_parameters", ())),
+            "in_doubt": InDoubt(given.get("in_doubt", InDoubt.HOLD)),
+            "checks": Checks.of(given.get("checks", {})),
+            "card": CardFacts(**given.get("card", {})),
+        }
+        return cls(**given | read)

@@ -23,7 +23,7 @@ class FlawKind(StrEnum):
     REQUEST_UNPLANNED = "request_unplanned"  # paid for, and not in the frozen plan
     PLAN_UNUSABLE = "plan_unusable"  # the frozen plan is missing or damaged
     INDEX_OUTDATED = "index_outdated"  # missing, damaged, or not what plan and journal amount to
-    CARD_MISSING = "card_missing"
+    CARD_MISSING = "card_missing"  # or the table of a split
 
 
 class Remedy(StrEnum):

@@ -18,7 +18,7 @@ from batchgen.adapters.profiles import find_profile
 from batchgen.app.freezing import origin
 from batchgen.errors import UsageError
 from batchgen.manifest import Overrides, read_manifest, safe_name
-from batchgen.model import InDoubt, PlanHead, Request, Row
+from batchgen.model import CardFacts, Checks, DuplicateCheck, InDoubt, PlanHead, Request, Row, SizeCheck
 from batchgen.planning import Plan
 from tests.factories import a_profile
 from tests.test_planning import PARAMS, a_manifest, rows
@@ -146,6 +146,8 @@ def test_a_damaged_frozen_plan_is_a_sentence(tmp_path: Path) -> None:
         image_parameters=st.lists(TEXT).map(tuple),
         rate=st.none() | st.floats(0, 9),
         in_doubt=st.sampled_from(InDoubt),
+        checks=st.builds(Checks, duplicates=st.sampled_from(DuplicateCheck), size=st.sampled_from(SizeCheck)),
+        card=st.builds(CardFacts, title=st.none() | TEXT),
     )
 )
 def test_a_head_goes_through_its_text(head: PlanHead) -> None:

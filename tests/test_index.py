@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchgen import index
 from batchgen.adapters.plan_file import PlanFile, freeze
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.index import _LABEL_TYPES, COLUMNS, schema
+from batchgen.index import COLUMNS, schema
+from batchgen.index.columns import LABEL_TYPES
 from batchgen.lifecycle import Record, State
 from batchgen.manifest import RESERVED
 from batchgen.model import (
     BatchFacts,
+    CardFacts,
+    DuplicateCheck,
     Failure,
     FailureKind,
     JobId,
@@ -139,7 +145,7 @@ def test_a_label_keeps_its_type_and_a_mixed_one_is_text(
 ) -> None:
     table = written(tmp_path, requests(*({"x": value} for value in values)), {})
     assert PlanFile(tmp_path / "plan.parquet").head.label_types == {"x": kind}
-    assert table.schema.field("x").type == _LABEL_TYPES[kind]
+    assert table.schema.field("x").type == LABEL_TYPES[kind]
     assert table["x"].to_pylist() == column
 
 
@@ -160,6 +166,94 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         written(tmp_path / name, wanted, records)
         contents.append((tmp_path / name / "metadata.parquet").read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_the_file_says_what_it_was_made_from_and_by_what(tmp_path: Path) -> None:
+    written(tmp_path, [], {}, replace(FACTS, manifest_sha256="a" * 64))
+    told = pq.read_metadata(tmp_path / "metadata.parquet").metadata
+    assert told[b"batchgen.schema_version"] == str(index.SCHEMA_VERSION).encode()
+    assert told[b"batchgen.manifest_sha256"] == b"a" * 64
+    assert told[b"batchgen.version"] == version("batchgen").encode()
+
+
+def test_an_index_is_written_in_row_groups_whose_size_does_not_grow(tmp_path: Path) -> None:
+    written(tmp_path, requests(*[{}] * 4_100), {})
+    told = pq.read_metadata(tmp_path / "metadata.parquet")
+    assert [told.row_group(n).num_rows for n in range(told.num_row_groups)] == [2_000, 2_000, 100]
+
+
+def test_an_index_that_cannot_be_finished_leaves_the_one_that_was_there(tmp_path: Path) -> None:
+    written(tmp_path, requests({}), {})
+    before = (tmp_path / "metadata.parquet").read_bytes()
+
+    def lost(_: object) -> Mapping[RequestKey, Record]:
+        raise OSError("the disk is gone")
+
+    with pytest.raises(StorageFailed, match="the disk is gone"):
+        index.write(tmp_path / "metadata.parquet", requests({}), lost, facts=FACTS, label_types={}, stamp="2")
+    assert (tmp_path / "metadata.parquet").read_bytes() == before
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_images_that_are_or_look_the_same_as_an_earlier_one_are_marked(tmp_path: Path) -> None:
+    hashes = ["00000000000000ff", "00000000000000fe", "f0f0f0f0f0f0f0f0", "00000000000000ff", "00000000000000ff"]
+    contents = ["a", "b", "c", "a", "d"]
+    records = {
+        f"k{n}": Record(state=State.STORED, images=(named(f"images/{n}.png", sha256=content, phash=phash),))
+        for n, (phash, content) in enumerate(zip(hashes, contents, strict=True))
+    }
+    wanted = requests(*[{}] * 6)
+    table = written(tmp_path, wanted, records)
+    first = "images/0.png"
+    assert table["duplicate_of"].to_pylist() == [None, None, None, first, None, None]
+    assert table["near_duplicate_of"].to_pylist() == [None, first, None, first, first, None]
+    off = written(tmp_path, wanted, records, replace(FACTS, duplicates=DuplicateCheck.OFF))
+    assert off["duplicate_of"].null_count == off["near_duplicate_of"].null_count == 6
+    assert off.schema.equals(table.schema)
+
+
+def named(name: str, **changes: Any) -> StoredImage:
+    image, _ = an_image(**changes)
+    return StoredImage(sample=0, file_name=name, source_url="https://host/a", image=image)
+
+
+def test_the_tables_of_splits_hold_each_row_once_in_order(tmp_path: Path) -> None:
+    parts = ["train", "test", None, "test", "train"]
+    wanted = [replace(one, split=split) for one, split in zip(requests(*[{"n": 1}] * 5), parts, strict=True)]
+    whole = written(tmp_path, wanted, {})
+    (tmp_path / "split+gone.parquet").touch()
+    index.write_splits(tmp_path / "metadata.parquet")
+    tables = {path.name: pq.read_table(path) for path in tmp_path.glob("split+*")}
+    assert index.splits(tmp_path / "metadata.parquet") == ["test", "train"]
+    assert {name: table["row_index"].to_pylist() for name, table in tables.items()} == {
+        "split+train.parquet": [0, 2, 4],
+        "split+test.parquet": [1, 3],
+    }
+    assert all(table.schema.equals(whole.schema) for table in tables.values())
+
+
+def test_a_batch_without_splits_has_no_tables_of_them(tmp_path: Path) -> None:
+    written(tmp_path, requests({}, {}), {})
+    (tmp_path / "split+train.parquet").touch()
+    index.write_splits(tmp_path / "metadata.parquet")
+    assert not list(tmp_path.glob("split+*"))
+
+
+@given(
+    st.builds(
+        BatchFacts,
+        batch_id=st.text(), profile=st.text(), provider=st.text(), model=st.text(), endpoint=st.text(),
+        price_per_image=st.none() | st.floats(0, 9), manifest_sha256=st.text(),
+        duplicates=st.sampled_from(DuplicateCheck), card=st.builds(CardFacts, license=st.none() | st.text()),
+    )
+)  # fmt: skip
+def test_facts_go_through_their_text(facts: BatchFacts) -> None:
+    assert BatchFacts.from_json(facts.to_json()) == facts
+
+
+def test_facts_of_an_earlier_version_are_read() -> None:
+    earlier = '{"batch_id": "b", "profile": "p", "provider": "p", "model": "m", "endpoint": "e", "price_per_image": 1}'
+    assert BatchFacts.from_json(earlier).card == CardFacts()
 
 
 def test_an_index_is_current_only_for_what_it_was_made_from(tmp_path: Path) -> None:
@@ -200,6 +294,63 @@ def test_the_card_tells_loaders_what_to_load_and_people_what_is_there(tmp_path: 
     assert "on 1970-01-01" in text
     assert "| result_lost | 1 |" in text
     assert "`class`" in text
+
+
+def test_the_card_says_what_the_user_and_the_batch_say(tmp_path: Path) -> None:
+    facts = replace(
+        FACTS, card=CardFacts(title="Foxes", license="cc-by-4.0", intended_use="To look at.", creator="Lab")
+    )
+    records = {f"k{n}": Record(state=State.STORED, images=(stored(),)) for n in range(3)}
+    labels = [{"axis_scale": scale} for scale in (4.0, 7.0, 4.0)]
+    written(tmp_path, [replace(one, split="test") for one in requests(*labels)], records, facts)
+    text = card.write(tmp_path / "metadata.parquet")
+    header = yaml.safe_load(text.split("---")[1])
+    assert (header["license"], header["pretty_name"], header["size_categories"]) == ("cc-by-4.0", "Foxes", ["n<1K"])
+    assert header["configs"][0]["metadata_filenames"] == ["split+test.parquet"]
+    for line in (
+        "# Foxes",
+        "The images cost 0.75 at 0.25 each",
+        "| `axis_scale` | 4.0, 7.0 |",
+        "To look at.",
+        "![A red fox](images/a-0.png)",
+        "| `num_inference_steps` | 29 |",
+        "2 images the same as an earlier one",
+    ):
+        assert line in text, line
+
+
+@pytest.mark.parametrize(
+    ("told", "header"),
+    [
+        ("cc0-1.0", {"license": "cc0-1.0"}),
+        ("https://a.b/c", {"license": "other", "license_name": "https://a.b/c", "license_link": "https://a.b/c"}),
+        ("Ask us: first", {"license": "other", "license_name": "Ask us: first"}),
+        (None, {}),
+    ],
+)
+def test_a_licence_is_told_as_loaders_read_it(tmp_path: Path, told: str | None, header: dict[str, str]) -> None:
+    written(tmp_path, requests({}), {}, replace(FACTS, card=CardFacts(license=told)))
+    text = card.write(tmp_path / "metadata.parquet")
+    read = yaml.safe_load(text.split("---")[1])
+    assert {name: value for name, value in read.items() if name.startswith("license")} == header
+    assert f"## Licence\n\n{told or 'Not stated.'}" in text
+
+
+def test_the_card_of_a_batch_without_a_row_is_a_card(tmp_path: Path) -> None:
+    written(tmp_path, [], {})
+    text = card.write(tmp_path / "metadata.parquet")
+    data_files = yaml.safe_load(text.split("---")[1])["configs"][0]["data_files"]
+    assert data_files == [{"split": "train", "path": ["metadata.parquet"]}]
+    assert "0 images of 0 prompts" in text
+
+
+def test_no_prompt_breaks_the_table_it_stands_in(tmp_path: Path) -> None:
+    prompt = "a | b](x) <img> _c_ `d`\n# e " + "f" * 100
+    records = {"k0": Record(state=State.STORED, images=(named("images/a b(1).png"),))}
+    written(tmp_path, [replace(one, prompt=prompt) for one in requests({})], records)
+    text = card.write(tmp_path / "metadata.parquet")
+    assert r"![a \| b\](x) \<img\> \_c\_ \`d\` # e ff" in text
+    assert "](images/a%20b%281%29.png)" in text
 
 
 def test_a_contact_sheet_has_room_for_every_picture_it_shows(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from batchgen.errors import BatchgenError, ManifestError, Problem, UsageError
 from batchgen.manifest import RESERVED, Manifest, Overrides, json_schema, parse_rate, read_manifest, safe_name
 from batchgen.manifest import document as yaml_document
 from batchgen.manifest.problems import KEPT, Problems
-from batchgen.model import InDoubt, LabelValue, Request, Row
+from batchgen.model import CardFacts, Checks, DuplicateCheck, InDoubt, LabelValue, Request, Row, SizeCheck
 from batchgen.planning import Plan
 from batchgen.profile import Profile
 
@@ -540,7 +540,7 @@ def test_every_key_of_the_schema_is_explained() -> None:
     parts = {name: part for name, part in schema["$defs"].items() if "properties" in part}
     for part in (schema, *parts.values()):
         assert all(described["description"] for described in part["properties"].values())
-    assert list(parts) == ["Axes", "ChecksEntry", "Column", "Draw", "FileEntry", "PromptEntry"]
+    assert list(parts) == ["Axes", "CardEntry", "ChecksEntry", "Column", "Draw", "FileEntry", "PromptEntry"]
 
 
 TAKEN = [
@@ -572,6 +572,9 @@ def test_what_the_reader_takes_the_schema_takes_too(name: str, monkeypatch: pyte
         "{prompts: [a], columns: {a: {label: b, type: int}}}",
         "{prompts: [a], rate: 5 per second}",
         "{prompts: [a], in_doubt: hodl}",
+        "{prompts: [a], checks: {duplicates: reject}}",
+        "{prompts: [a], card: {licence: mit}}",
+        "{prompts: [a], card: {license: ''}}",
     ],
 )
 def test_the_schema_refuses_what_an_editor_should_underline(text: str) -> None:
@@ -596,6 +599,35 @@ def test_every_example_of_the_schema_is_taken() -> None:
             (_SCRATCH[0] / "rows.csv").write_text("Prompt,Category\nA fox,animal\n")
             manifest = {"prompts": prompts, **({} if example == "simulator" else {key: example})}
             assert read_yaml(json.dumps(manifest))
+
+
+def manifest_in(folder: Path, text: str) -> Manifest:
+    (folder / "m.yaml").write_text(text)
+    return read_manifest(folder / "m.yaml", find_profile=find_profile)
+
+
+def test_checks_and_card_are_what_the_manifest_says_and_else_as_ever(tmp_path: Path) -> None:
+    plain = manifest_in(tmp_path, "prompts: [a]")
+    assert (plain.checks, plain.card) == (Checks(), CardFacts())
+    text = "{prompts: [a], checks: {size: exact, duplicates: off}, card: {license: mit, title: null}}"
+    told = manifest_in(tmp_path, text)
+    assert told.checks == Checks(size=SizeCheck.EXACT, duplicates=DuplicateCheck.OFF)
+    assert told.card == CardFacts(license="mit")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("checks: {size: large}", "size: must be exact, warn or off, not 'large'"),
+        ("checks: {blanks: off}", "blanks: unknown key.*Did you mean blank"),
+        ("checks: strict", "checks: must be a mapping of checks"),
+        ("card: {licence: mit}", "licence: unknown key.*Did you mean license"),
+        ("card: {title: 7}", "title: must be text, not 7"),
+    ],
+)
+def test_a_wrong_check_or_card_is_refused_with_the_words_there_are(tmp_path: Path, given: str, words: str) -> None:
+    with pytest.raises(ManifestError, match=f"(?s){words}"):
+        manifest_in(tmp_path, f"{{prompts: [a], {given}}}")
 
 
 # Whatever is in the file

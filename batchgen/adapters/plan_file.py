@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ _SCHEMA = pa.schema(
 )
 _ROW_GROUP = 5_000
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
+#: Requests share their parameters where these are the same text; nobody changes them.
+_params = lru_cache(maxsize=1_024)(params_of_json)
 
 
 class PlanFile:
@@ -128,7 +131,7 @@ def freeze(requests: Iterable[Request], path: Path, origin: PlanHead) -> PlanHea
 
 
 def _request(line: dict[str, Any]) -> Request:
-    params, labels = params_of_json(line.pop("params")), json.loads(line.pop("labels"))
+    params, labels = _params(line.pop("params")), json.loads(line.pop("labels"))
     return Request(key=line.pop("request_key"), params=params, labels=labels, **line)
 
 

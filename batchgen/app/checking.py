@@ -148,8 +148,8 @@ def _look_at_plan_and_index(folder: BatchFolder, found: _Found) -> None:
         found.add(FlawKind.INDEX_OUTDATED, name, "is not there")
     elif not indexing.is_true(folder, plan):
         found.add(FlawKind.INDEX_OUTDATED, name, "is not what the plan and the journal amount to")
-    if not folder.card.is_file():
-        found.add(FlawKind.CARD_MISSING, folder.card.name, "is not there")
+    for lacking in indexing.lacking(folder):
+        found.add(FlawKind.CARD_MISSING, lacking, "is not there")
 
 
 def _unplanned(folder: BatchFolder, plan: PlanFile, paid: int) -> list[RequestKey]:

@@ -25,6 +25,11 @@ class BatchFolder:
         return self.root / "README.md"
 
     @property
+    def croissant(self) -> Path:
+        """What the dataset is, for programs; not there while the batch has no image."""
+        return self.root / "croissant.json"
+
+    @property
     def state(self) -> Path:
         """What batchgen needs to go on; readers of the dataset need none of it."""
         return self.root / ".batchgen"

@@ -1,51 +1,94 @@
-"""The index and the card of a batch folder, kept to what plan and journal say."""
+"""The index of a batch folder and what is made from it for readers, kept to what plan and journal say."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import filecmp
 import tempfile
-from dataclasses import fields
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from batchgen import index
 from batchgen.adapters.file_store import write_atomically
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
+from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
 from batchgen.errors import StorageFailed
 from batchgen.model import BatchFacts
-from batchgen.review import card
+from batchgen.review import card, counting, croissant
 
 
 def bring_up_to_date(folder: BatchFolder, plan: PlanFile, facts: BatchFacts) -> None:
-    """Write index and card anew, unless they are of this plan and this journal already.
+    """Write the index, and what readers have beside it, anew, unless it is of this plan and this journal already.
 
     Raises:
-        StorageFailed: the disk does not take them.
+        StorageFailed: the disk does not take it.
     """
     with JournalView(folder.journal) as journal:
         stamp = _stamp(plan, journal)
-        if index.is_current(folder.index, stamp) and folder.card.is_file():
+        if index.is_current(folder.index, stamp) and not lacking(folder):
             return
         _write(folder.index, plan, facts, journal)
-    write_card(folder)
+    _describe(folder)
+
+
+@contextlib.asynccontextmanager
+async def kept_up_to_date(bring: Callable[[], None], *, every: float) -> AsyncIterator[None]:
+    """Have *bring* called now and then in a thread, for as long as the context lasts; never when it has ended.
+
+    Args:
+        bring: raises StorageFailed if the disk does not take it; the next time may be better.
+        every: seconds from the end of one call to the next; 0: never.
+    """
+    over = asyncio.Event()
+
+    async def repeated() -> None:
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), every or None)
+                return
+            with contextlib.suppress(StorageFailed):
+                await asyncio.to_thread(bring)
+
+    task = asyncio.create_task(repeated())
+    try:
+        yield
+    finally:
+        over.set()
+        await task
 
 
 def rebuild(folder: BatchFolder, plan: PlanFile) -> None:
-    """Write index and card anew, whatever is there.
+    """Write the index, and what readers have beside it, anew, whatever is there.
 
     Raises:
-        StorageFailed: nothing says whose batch it is, or the disk does not take them.
+        StorageFailed: nothing says whose batch it is, or the disk does not take it.
     """
     facts = facts_of(folder)
     with JournalView(folder.journal) as journal:
         _write(folder.index, plan, facts, journal)
-    write_card(folder)
+    _describe(folder)
 
 
-def write_card(folder: BatchFolder) -> None:
-    """Write the card anew, from the index."""
-    write_atomically(folder.card, card.write(folder.index).encode())
+def lacking(folder: BatchFolder) -> list[str]:
+    """Names of files that readers need beside the index, as far as it can be read, and that are not there."""
+    needed = [folder.card]
+    with contextlib.suppress(StorageFailed):
+        needed += [folder.root / index.split_table(split) for split in index.splits(folder.index)]
+    return [path.name for path in needed if not path.is_file()]
+
+
+def _describe(folder: BatchFolder) -> None:
+    """Write what is made from the index: tables of splits, then the card that names them."""
+    index.write_splits(folder.index)
+    found = counting.count(folder.index)
+    write_atomically(folder.card, card.text_of(found).encode())
+    if found.images:
+        write_atomically(folder.croissant, croissant.text_of(folder.index, found).encode())
+    else:
+        folder.croissant.unlink(missing_ok=True)
 
 
 def is_true(folder: BatchFolder, plan: PlanFile) -> bool:
@@ -70,15 +113,23 @@ def facts_of(folder: BatchFolder) -> BatchFacts:
     except StorageFailed:
         with JournalView(folder.journal) as journal:
             noted = journal.facts()
-    names = [field.name for field in fields(BatchFacts)]
-    if not all(name in noted for name in names):
-        raise StorageFailed(f"Nothing in {folder.state} says whose batch it is. Run the manifest again.")
-    return BatchFacts(**{name: noted[name] for name in names})
+    try:
+        return BatchFacts.of(noted)
+    except (TypeError, ValueError) as error:
+        raise StorageFailed(f"Nothing in {folder.state} says whose batch it is. Run the manifest again.") from error
 
 
 def _write(path: Path, plan: PlanFile, facts: BatchFacts, journal: JournalView) -> None:
     label_types, stamp = plan.head.label_types, _stamp(plan, journal)
-    index.write(path, plan, journal.records, facts=facts, label_types=label_types, stamp=stamp)
+    index.write(
+        path,
+        plan,
+        journal.records,
+        facts=facts,
+        label_types=label_types,
+        stamp=stamp,
+        firsts=SpillingFirsts,
+    )
 
 
 def _stamp(plan: PlanFile, journal: JournalView) -> str:

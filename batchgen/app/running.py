@@ -30,7 +30,7 @@ from batchgen.app.event_loop import run_in_loop
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
-from batchgen.app.indexing import bring_up_to_date
+from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
 from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.result import RunResult
@@ -99,6 +99,9 @@ class _Batch:
             model=profile.model,
             endpoint=profile.endpoint,
             price_per_image=self.manifest.price_per_image,
+            manifest_sha256=self.plan.head.manifest_sha256,
+            duplicates=(self.settings.checks or self.manifest.checks).duplicates,
+            card=self.manifest.card,
         )
 
 
@@ -134,8 +137,10 @@ async def run_async(
             freezing = partial(frozen_plan, read_in, settings, folder, go_on=switch.go_on)
             plan = await asyncio.to_thread(freezing)
             batch = _Batch(manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=run_id)
-            outcome = await _pass(batch, journal, observer or Observer(), switch)
-        await asyncio.to_thread(bring_up_to_date, folder, plan, batch.facts)
+            index_anew = partial(bring_up_to_date, folder, plan, batch.facts)
+            async with kept_up_to_date(index_anew, every=settings.index_every):
+                outcome = await _pass(batch, journal, observer or Observer(), switch)
+        await asyncio.to_thread(index_anew)
     if outcome.error is not None:
         raise outcome.error
     under_way = await asyncio.to_thread(_under_way, folder)

@@ -43,6 +43,7 @@ class Settings:
     max_runtime: float | None = None  #: seconds until the run stops submitting
     max_images: int | None = None  #: images requested by this run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
+    index_every: float = 600.0  #: seconds between two indexes while the run goes on; 0: only at its end
     checks: Checks | None = None  #: what images must stand
     allow_private_hosts: bool = False  #: whether images may be fetched from private networks
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping

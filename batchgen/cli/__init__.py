@@ -104,6 +104,15 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     help="Stop submitting after that long.",
 )
 @click.option(
+    "--index-every",
+    type=duration,
+    metavar="DURATION",
+    envvar="BATCHGEN_INDEX_EVERY",
+    default="10m",
+    show_default=True,
+    help="How often to write the index while the run goes on; 0: only at its end.",
+)
+@click.option(
     "--max-images", type=click.IntRange(min=0), envvar="BATCHGEN_MAX_IMAGES", help="Request no more in this run."
 )
 @click.option(
@@ -160,17 +169,24 @@ def status(out: str, disputes: bool, as_json: bool, quiet: bool, verbose: int) -
 @cli.command()
 @click.argument("out", metavar="OUT")
 @click.option("--repair", is_flag=True, help="Mend what can be mended without paying.")
+@click.option("--readers", is_flag=True, help="Instead, load it and exports of it in every reader that is installed.")
 @shared
-def check(out: str, repair: bool, as_json: bool, quiet: bool, verbose: int) -> None:
+def check(out: str, repair: bool, readers: bool, as_json: bool, quiet: bool, verbose: int) -> None:
     """Hold journal, plan, index and files of the batch in OUT against each other, to the last byte of each image.
 
-    Ends with 0 if all agree, 3 if something is wrong, 5 if the journal cannot be read, 6 if a repair has left
-    images for the next run to download, 7 if a run is working in the folder.
+    Ends with 0 if all agree, 3 if something is wrong or a reader does not take it, 5 if the journal cannot be
+    read, 6 if a repair has left images for the next run to download, 7 if a run is working in the folder.
     """
-    from batchgen.app import checking
+    from batchgen.app import checking, proving
     from batchgen.cli import words
     from batchgen.cli.progress import counter
 
+    if readers:
+        if repair:
+            raise click.UsageError("--readers mends nothing; leave out --repair.")
+        verdicts = proving.prove(out)
+        _print(words.readers_json(verdicts) if as_json else None, words.readers_text(verdicts), quiet=quiet)
+        sys.exit(3 if any(verdict.complaint for verdict in verdicts) else 0)
     with counter("check", shown=not quiet) as progress:
         report = checking.check(out, repair=repair, progress=progress)
     _print(words.check_json(report) if as_json else None, words.check_text(report), quiet=quiet)

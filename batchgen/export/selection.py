@@ -27,8 +27,6 @@ from batchgen.model import Status
 Row = dict[str, Any]
 Positions = npt.NDArray[np.int64]
 
-#: Where a row belongs whose batch makes no splits.
-DEFAULT_SPLIT = "train"
 _FIRST_SPLITS = ("train", "validation", "test")
 _SPLIT = re.compile(r"\w+(\.\w+)*")  # as loaders of datasets want it
 _POSITION = "__position__"
@@ -139,7 +137,7 @@ def select(path: Path, choice: Choice, *, images_only: bool) -> Selection:
     names: dict[str, int] = {}
     wanted = ["status", "file_name", "split", "request_key", "sample_index"]
     for position, row in enumerate(index.read(path, wanted)):
-        split = row["split"] or DEFAULT_SPLIT
+        split = row["split"] or index.DEFAULT_SPLIT
         names.setdefault(split, len(names))
         if _is_chosen(row, choice, split, images_only) and (matching is None or matching[position]):
             positions.append(position)

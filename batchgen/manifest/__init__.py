@@ -10,9 +10,9 @@ makes sure that they are text; `document` (YAML) and `tables` turn them into pla
 the sweep; `reader` puts the Manifest together.
 """
 
-from batchgen.manifest.names import safe_name
+from batchgen.manifest.names import RESERVED, safe_name
 from batchgen.manifest.reader import Manifest, Overrides, WordsOf, no_words, read_manifest
-from batchgen.manifest.schema import RESERVED, json_schema, parse_rate
+from batchgen.manifest.schema import json_schema, parse_rate
 
 __all__ = [
     "RESERVED",

@@ -14,6 +14,7 @@ from batchgen.manifest.document import Location, Mark
 from batchgen.manifest.names import QUOTE, near, shown
 from batchgen.manifest.schema import (
     Axes,
+    CardEntry,
     ChecksEntry,
     Column,
     Draw,
@@ -22,7 +23,7 @@ from batchgen.manifest.schema import (
     Part,
     PromptEntry,
 )
-from batchgen.model import BlankCheck, Completion, InDoubt, SizeCheck
+from batchgen.model import BlankCheck, Completion, DuplicateCheck, InDoubt, SizeCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +58,14 @@ def _complaints(errors: list[ErrorDetails]) -> list[Complaint]:
     return complaints
 
 
+_PARTS: Mapping[Location, type[Part]] = {("checks",): ChecksEntry, ("card",): CardEntry}
+
+
 def _part(location: Location) -> type[Part]:
     if location[:1] == ("axes",) and len(location) > 1:
         return Draw if location[1] == "sample" and len(location) > 2 else Axes
-    if location[:1] == ("checks",) and len(location) > 1:
-        return ChecksEntry
+    if location[:1] in _PARTS and len(location) > 1:
+        return _PARTS[location[:1]]
     if "<column>" in location:
         return Column
     if "<file>" in location:
@@ -101,6 +105,7 @@ _CHOICES: Mapping[str, type[StrEnum]] = {
     "completion": Completion,
     "size": SizeCheck,
     "blank": BlankCheck,
+    "duplicates": DuplicateCheck,
 }
 _TEXTS = ("prompt", "batch_id", "file_prefix", "profile")
 

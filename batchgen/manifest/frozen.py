@@ -58,6 +58,8 @@ def read(path: Path, *, find_profile: FindProfile, overrides: Overrides) -> Mani
         rate=head.rate,
         in_doubt=head.in_doubt,
         price_per_image=head.price_per_image,
+        checks=head.checks,
+        card=head.card,
         label_types={name: kind for name, kind in head.label_types.items() if kind != "null"},
         words={**head.words, **tags.words.to_record(tags.named)},
         frozen=head,

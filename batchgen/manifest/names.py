@@ -15,6 +15,19 @@ _LONGEST = 80  # bytes of UTF-8; leaves room for key, sample number and extensio
 _RESERVED = frozenset(
     ["con", "prn", "aux", "nul", "conin", "conout"] + [f"{port}{n}" for port in ("com", "lpt") for n in range(10)]
 )
+#: Columns that the index has of its own; no label may be called so, in whatever case.
+# fmt: off
+RESERVED = frozenset((
+    "request_key", "row_index", "sample_index", "batch_id", "file_prefix", "run_id", "manifest_sha256",
+    "file_name", "sha256", "bytes", "format", "width", "height", "phash", "image", "checks", "rejected_file",
+    "duplicate_of", "near_duplicate_of",
+    "prompt", "negative_prompt", "provider", "model", "endpoint", "num_inference_steps", "guidance_scale",
+    "requested_width", "requested_height", "seed", "params_json",
+    "job_id", "source_url", "response_json",
+    "status", "error_class", "error_message", "http_status", "attempts",
+    "submitted_at", "completed_at", "downloaded_at", "latency_s", "cost", "split",
+))
+# fmt: on
 _PLAIN = re.compile("[A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)*")  # is safe as it is
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 #: Letters and marks that show nothing: fillers, joiners and variation selectors.

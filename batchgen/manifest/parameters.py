@@ -6,9 +6,8 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from batchgen.manifest.names import QUOTE, did_you_mean, sendable, shown, squashed
+from batchgen.manifest.names import QUOTE, RESERVED, did_you_mean, sendable, shown, squashed
 from batchgen.manifest.problems import Refused
-from batchgen.manifest.schema import RESERVED
 from batchgen.model import LabelValue, ParamValue
 from batchgen.profile import Parameter, Profile, Role
 

@@ -21,7 +21,7 @@ from batchgen.manifest.row_sources import SourceReader, without_choices
 from batchgen.manifest.schema import FileEntry, ManifestDocument
 from batchgen.manifest.source import DOCUMENTS, Reach, Source, find
 from batchgen.manifest.sweep import Sweep, SweepReader, unused
-from batchgen.model import Checks, Completion, InDoubt, ParamValue, PlanHead, Row
+from batchgen.model import CardFacts, Checks, Completion, InDoubt, ParamValue, PlanHead, Row
 from batchgen.profile import Profile
 
 FindProfile = Callable[[str], Profile]
@@ -63,6 +63,7 @@ class Manifest:
     rate: float | None  #: submissions a second, above 0; None: no limit
     completion: Completion = Completion.POLL
     checks: Checks = field(default_factory=Checks)
+    card: CardFacts = field(default_factory=CardFacts)  #: what the user says of the dataset
     in_doubt: InDoubt
     price_per_image: float | None  #: in the account's currency; the manifest's, else the profile's; None: unknown
     split: Mapping[str, float] = field(default_factory=dict)  #: shares of the dataset's parts, adding up to 1; or none
@@ -220,7 +221,8 @@ class _Reading:
             concurrency=checked.concurrency or profile.concurrency,
             rate=checked.rate,
             completion=checked.completion,
-            checks=Checks(size=checked.checks.size, blank=checked.checks.blank),
+            checks=Checks(size=checked.checks.size, blank=checked.checks.blank, duplicates=checked.checks.duplicates),
+            card=checked.card.facts,
             in_doubt=checked.in_doubt,
             price_per_image=profile.price_per_image if price is None else price,
             split=checked.split,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -26,29 +25,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from batchgen.manifest.names import shown
-from batchgen.model import BlankCheck, Completion, InDoubt, SizeCheck
+from batchgen.manifest.shapes import Parametric, Scalar, Values, one_of
+from batchgen.model import BlankCheck, CardFacts, Completion, DuplicateCheck, InDoubt, SizeCheck
 
-#: Columns that the index has of its own; no label may be called so, in whatever case.
-# fmt: off
-RESERVED = frozenset((
-    "request_key", "row_index", "sample_index", "batch_id", "file_prefix", "run_id", "manifest_sha256",
-    "file_name", "sha256", "bytes", "format", "width", "height", "phash", "image", "checks", "rejected_file",
-    "prompt", "negative_prompt", "provider", "model", "endpoint", "num_inference_steps", "guidance_scale",
-    "requested_width", "requested_height", "seed", "params_json",
-    "job_id", "source_url", "response_json",
-    "status", "error_class", "error_message", "http_status", "attempts",
-    "submitted_at", "completed_at", "downloaded_at", "latency_s", "cost", "split",
-))
-# fmt: on
 _RATE = re.compile(r"\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*", re.ASCII)
 _SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600}
 #: What a label's column may be declared to hold.
 LabelType = Literal["text", "integer", "number", "boolean"]
-_ANY_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
-
-
-def _words(choices: type[StrEnum]) -> dict[str, Any]:
-    return {"enum": [*(choice.value for choice in choices), None]}
 
 
 def parse_rate(text: str) -> float:
@@ -74,6 +57,11 @@ def _not_blank(text: str) -> str:
     if not text.strip():
         raise PydanticCustomError("blank", "blank")
     return text
+
+
+def _off(value: object) -> object:
+    """YAML reads a plain `off` as false."""
+    return "off" if value is False else value
 
 
 def _shares(split: dict[str, float]) -> dict[str, float]:
@@ -112,11 +100,6 @@ Rate = Annotated[
     float,
     PlainValidator(_rate),
     WithJsonSchema({"type": "string", "pattern": r"^\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*$"}),
-]
-Scalar = Annotated[Any, WithJsonSchema(_ANY_SCALAR)]
-#: A parameter may be a list, too; the profile says which.
-Parametric = Annotated[
-    Any, WithJsonSchema({"type": [*_ANY_SCALAR["type"], "array"], "items": {"type": ["string", "number"]}})
 ]
 
 
@@ -216,29 +199,6 @@ class FileEntry(Part):
     """How often to submit each row. Default: the manifest's."""
 
 
-def _mapping_of(**properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-_NUMBER: dict[str, Any] = {"type": "number"}
-_COUNT: dict[str, Any] = {"type": "integer", "minimum": 1}
-_VALUES: dict[str, Any] = {
-    "anyOf": [
-        {"type": "array", "items": _ANY_SCALAR, "minItems": 1},
-        _mapping_of(**{"from": _NUMBER, "to": _NUMBER, "step": _NUMBER}),
-        _mapping_of(**{"from": _NUMBER, "to": _NUMBER, "count": _COUNT}),
-        _mapping_of(**{"from": _NUMBER, "count": _COUNT}),
-        _mapping_of(file={"type": "string"}),
-    ]
-}
-Values = Annotated[Any, WithJsonSchema(_VALUES)]
-
-
 class Draw(Part):
     """A draw without replacement from all combinations."""
 
@@ -273,15 +233,44 @@ class Axes(Part):
     """Draw so many of all combinations, instead of all."""
 
 
+_WORD = (Field(strict=False), BeforeValidator(_off))
+
+
 class ChecksEntry(Part):
     """What images must stand before they are part of the dataset."""
 
-    allowed = {"size": "exact, warn or off", "blank": "reject, flag or off"}
+    allowed = {"size": "exact, warn or off", "blank": "reject, flag or off", "duplicates": "flag or off"}
 
-    size: Annotated[SizeCheck, Field(strict=False), WithJsonSchema(_words(SizeCheck))] = SizeCheck.WARN
+    size: Annotated[SizeCheck, *_WORD, one_of(SizeCheck)] = SizeCheck.WARN
     """An image of another width or height than was asked for: reject it, keep it and say so, or nothing."""
-    blank: Annotated[BlankCheck, Field(strict=False), WithJsonSchema(_words(BlankCheck))] = BlankCheck.FLAG
+    blank: Annotated[BlankCheck, *_WORD, one_of(BlankCheck)] = BlankCheck.FLAG
     """A picture of one colour, or all black: reject it, keep it and say so, or nothing."""
+    duplicates: Annotated[DuplicateCheck, *_WORD, one_of(DuplicateCheck)] = DuplicateCheck.FLAG
+    """An image that is, or looks, the same as an earlier one: keep it and say so, or nothing."""
+
+
+class CardEntry(Part):
+    """What the dataset card says besides what batchgen knows."""
+
+    allowed = dict.fromkeys(("title", "description", "license", "intended_use", "creator", "url"), "text")
+
+    title: Annotated[Text | None, Field(examples=["Animals at dawn"])] = None
+    """Heading of the card. Default: the batch_id."""
+    description: Text | None = None
+    """What the dataset is."""
+    license: Annotated[Text | None, Field(examples=["cc-by-4.0", "https://example.org/terms"])] = None
+    """Under what terms the dataset may be used: an identifier, or where the terms are."""
+    intended_use: Text | None = None
+    """What the dataset is for, and what it is not for."""
+    creator: Annotated[Text | None, Field(examples=["Example Lab"])] = None
+    """Who made it."""
+    url: Annotated[Text | None, Field(examples=["https://example.org/animals"])] = None
+    """Where it is, or will be, to be found."""
+
+    @property
+    def facts(self) -> CardFacts:
+        """As a value."""
+        return CardFacts(**{name: getattr(self, name) for name in self.allowed})
 
 
 class ManifestDocument(Part):
@@ -305,6 +294,7 @@ class ManifestDocument(Part):
         "in_doubt": "hold, retry or fail",
         "price_per_image": "a number of at least 0",
         "checks": "a mapping of checks, like {size: exact, blank: reject}",
+        "card": "a mapping, like {license: cc-by-4.0, description: Animals at dawn}",
         "split": "a mapping of names to shares that add up to 1, like {train: 0.9, validation: 0.1}",
     }
 
@@ -345,14 +335,16 @@ class ManifestDocument(Part):
     """Jobs in flight at the same time. Default: the profile's."""
     rate: Annotated[Rate | None, Field(examples=["5/s", "300/min"])] = None
     """Most requests submitted per second, minute or hour."""
-    completion: Annotated[Completion, Field(strict=False), WithJsonSchema(_words(Completion))] = Completion.POLL
+    completion: Annotated[Completion, Field(strict=False), one_of(Completion)] = Completion.POLL
     """How to learn that a job has ended: ask, be told, try the image's link, or leave it to a later run."""
-    in_doubt: Annotated[InDoubt, Field(strict=False), WithJsonSchema(_words(InDoubt))] = InDoubt.HOLD
+    in_doubt: Annotated[InDoubt, Field(strict=False), one_of(InDoubt)] = InDoubt.HOLD
     """What to do with a request that may have been paid for although its answer was lost."""
     price_per_image: Annotated[float | None, Field(ge=0, allow_inf_nan=False, examples=[0.008])] = None
     """Price of one image in the account's currency, for estimates. Default: the profile's."""
     checks: Annotated[ChecksEntry, Field(examples=[{"size": "exact", "blank": "reject"}])] = ChecksEntry()
     """Whether images are of the size asked for, and whether there is anything in them; what fails may be kept out."""
+    card: Annotated[CardEntry, Field(examples=[{"license": "cc-by-4.0", "creator": "Example Lab"}])] = CardEntry()
+    """Title, licence, intended use and the like, for the dataset card."""
     split: Annotated[
         dict[str, Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]],
         AfterValidator(_shares),

@@ -19,6 +19,7 @@ from batchgen.model import (
     RequestKey,
     StoredImage,
 )
+from batchgen.review import card, counting, croissant
 from tests.factories import a_request, an_image
 
 FACTS = BatchFacts(
@@ -80,6 +81,17 @@ def make_batch(folder: Path, count: int, rows: Rows | None = None) -> Path:
         label_types=rows.label_types,
         stamp="1",
     )
+    return folder
+
+
+def described(folder: Path) -> Path:
+    """The batch with what a run writes beside the index: tables of splits, card and Croissant."""
+    path = folder / "metadata.parquet"
+    index.write_splits(path)
+    found = counting.count(path)
+    (folder / "README.md").write_text(card.text_of(found), encoding="utf-8")
+    if found.images:
+        (folder / "croissant.json").write_text(croissant.text_of(path, found), encoding="utf-8")
     return folder
 
 

@@ -61,7 +61,7 @@ def _by_datasets(path: str, **options: Any) -> dict[str, Rows]:
 
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as cache:
-        loaded = datasets.load_dataset(path, cache_dir=cache, **options)
+        loaded = datasets.load_dataset(path, cache_dir=None if options.get("streaming") else cache, **options)
         return {str(split): [_seen(row) for row in rows] for split, rows in loaded.items()}
 
 
@@ -102,12 +102,23 @@ def _by_pandas(path: str) -> dict[str, Rows]:
     return {"": json.loads(read[Path(path).suffix](path).to_json(orient="records"))}
 
 
+def _by_mlcroissant(path: str) -> dict[str, Rows]:
+    import mlcroissant
+
+    dataset = mlcroissant.Dataset(jsonld=path)
+    if told := dataset.metadata.issues.report():
+        raise ValueError(told)
+    names = [record_set.uuid for record_set in dataset.metadata.record_sets]
+    return {name: [_seen(row) for row in dataset.records(record_set=name)] for name in names}
+
+
 _READERS: dict[str, Callable[..., dict[str, Rows]]] = {
     "datasets": _by_datasets,
     "webdataset": _by_webdataset,
     "duckdb": _by_duckdb,
     "polars": _by_polars,
     "pandas": _by_pandas,
+    "mlcroissant": _by_mlcroissant,
 }
 
 

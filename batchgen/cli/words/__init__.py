@@ -24,7 +24,14 @@ from batchgen.cli.words.plan import (
     preview_text,
 )
 from batchgen.cli.words.profiles import profile_json, profiles_text
-from batchgen.cli.words.reports import check_json, check_text, disputes_csv, disputes_json
+from batchgen.cli.words.reports import (
+    check_json,
+    check_text,
+    disputes_csv,
+    disputes_json,
+    readers_json,
+    readers_text,
+)
 
 __all__ = [
     "check_json",
@@ -42,6 +49,8 @@ __all__ = [
     "preview_text",
     "profile_json",
     "profiles_text",
+    "readers_json",
+    "readers_text",
     "result_json",
     "result_text",
     "start_json",

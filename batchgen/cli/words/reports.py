@@ -1,9 +1,10 @@
-"""What `check` and `status --disputes` print: for people, for machines and for spreadsheets."""
+"""What `check`, `check --readers` and `status --disputes` print: for people, for machines and for spreadsheets."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import asdict
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from batchgen.soundness import Flaw, Remedy
 if TYPE_CHECKING:
     from batchgen.app.checking import CheckReport
     from batchgen.app.disputing import Disputed
+    from batchgen.app.proving import Verdict
 
 #: Flaws of one kind that are told one by one; --json has them all.
 _SHOWN = 20
@@ -81,6 +83,21 @@ def _flaw_json(flaw: Flaw) -> dict[str, Any]:
         "sample": flaw.sample,
         "remedy": flaw.remedy,
     }
+
+
+def readers_text(verdicts: Sequence[Verdict]) -> str:
+    """What `check --readers` says: a line for each rule and each load."""
+    lines = []
+    for verdict in verdicts:
+        mark = "skipped" if verdict.skipped else "BROKEN" if verdict.complaint else "ok"
+        why = verdict.skipped or verdict.complaint
+        lines.append(f"  {mark:<8} {verdict.what}: {verdict.who}" + (f": {why}" if why else ""))
+    return "\n".join(lines)
+
+
+def readers_json(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """What `check --readers --json` says."""
+    return {"verdicts": [asdict(verdict) for verdict in verdicts]}
 
 
 #: Columns of the report on disputes, in order.

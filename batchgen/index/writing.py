@@ -1,0 +1,128 @@
+"""Writes the index, a few thousand rows at a time."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchgen.errors import StorageFailed
+from batchgen.firsts import Firsts, FirstsInMemory
+from batchgen.index.columns import FACTS, SCHEMA_VERSION, STAMP, schema
+from batchgen.index.tables import table
+from batchgen.lifecycle import Record
+from batchgen.likeness import LookAlikes
+from batchgen.model import BatchFacts, DuplicateCheck, Request, RequestKey
+
+_ROW_GROUP_REQUESTS = 2_000
+
+
+def write(
+    path: Path,
+    requests: Iterable[Request],
+    records: Callable[[Sequence[RequestKey]], Mapping[RequestKey, Record]],
+    *,
+    facts: BatchFacts,
+    label_types: Mapping[str, str],
+    stamp: str,
+    firsts: Callable[[], Firsts] = FirstsInMemory,
+) -> None:
+    """Write the index so that it is there whole or not at all; the same input gives the same bytes.
+
+    Args:
+        requests: in plan order; streamed.
+        records: the journal's records of some keys.
+        stamp: names what the index was made from; see `is_current`.
+        firsts: remembers the hashes of all images; in memory, by default.
+
+    Raises:
+        StorageFailed: the disk does not take it.
+    """
+    arrow = schema(label_types).with_metadata(
+        {
+            b"batchgen.schema_version": str(SCHEMA_VERSION),
+            b"batchgen.version": version("batchgen"),
+            b"batchgen.manifest_sha256": facts.manifest_sha256,
+            FACTS: facts.to_json(),
+            STAMP: stamp,
+        }
+    )
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with pq.ParquetWriter(part, arrow, compression="zstd") as writer, firsts() as met:
+            duplicates = _Duplicates(met)
+            for some in _grouped(requests):
+                known = records([request.key for request in some])
+                rows = table(some, known, facts=facts, label_types=label_types, schema=arrow)
+                writer.write_table(duplicates.marked(rows) if facts.duplicates is DuplicateCheck.FLAG else rows)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise StorageFailed(
+            f"The index {path} cannot be written: {error}. The images and the journal are safe; "
+            "make room and run the same command again."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _grouped(requests: Iterable[Request]) -> Iterator[list[Request]]:
+    stream = iter(requests)
+    while some := list(islice(stream, _ROW_GROUP_REQUESTS)):
+        yield some
+
+
+class _Duplicates:
+    """Which images of the rows so far are the same, and which look it.
+
+    Args:
+        firsts: remembers by its hash who had an image first.
+    """
+
+    def __init__(self, firsts: Firsts) -> None:
+        self._firsts = firsts
+        self._look_alikes = LookAlikes()
+        self._names = _Names()
+
+    def marked(self, rows: pa.Table) -> pa.Table:
+        """The rows, to be given in plan order, with what is said of duplicates."""
+        positions = np.flatnonzero(rows["file_name"].is_valid())
+        images = rows.select(["file_name", "sha256", "phash"]).take(pa.array(positions))
+        names = images["file_name"].to_pylist()
+        self._names.extend(names)
+        same = map(self._firsts.meet, images["sha256"].to_pylist(), names)
+        alike = self._look_alikes.meet(np.array([int(phash, 16) for phash in images["phash"].to_pylist()], np.uint64))
+        found = {
+            "duplicate_of": list(same),
+            "near_duplicate_of": [self._names[number] if number >= 0 else None for number in alike.tolist()],
+        }
+        for column, told in found.items():
+            values: list[str | None] = [None] * rows.num_rows
+            for position, value in zip(positions.tolist(), told, strict=True):
+                values[position] = value
+            rows = rows.set_column(rows.schema.get_field_index(column), column, [pa.array(values, pa.string())])
+        return rows
+
+
+class _Names:
+    """Names by number, at one byte a letter."""
+
+    def __init__(self) -> None:
+        self._letters = bytearray()
+        self._ends = array("q", [0])
+
+    def extend(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._letters += name.encode()
+            self._ends.append(len(self._letters))
+
+    def __getitem__(self, number: int) -> str:
+        return self._letters[self._ends[number] : self._ends[number + 1]].decode()
