@@ -84,3 +84,21 @@ def test_every_module_says_what_it_is_for() -> None:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         if name != "batchgen.__main__":
             assert importlib.import_module(name).__doc__, name
+
+
+@pytest.mark.parametrize("command", ["--help", "run --help", "plan manifest.yaml", "schema"])
+def test_what_needs_no_network_and_no_tables_starts_without_them(command: str, tmp_path: Path) -> None:
+    params = "{negative_prompt: '', num_inference_steps: 29, samples: 1, guidance_scale: 7}"
+    (tmp_path / "manifest.yaml").write_text(f"version: 1\nprofile: sd3\nparams: {params}\nprompts: [A fox]\n")
+    heavy = ["PIL", "aiohttp", "numpy", "pandas", "pyarrow", "structlog"]
+    code = f"""
+import sys
+from batchgen.cli import main
+sys.argv[1:] = {command.split()!r}
+try:
+    main()
+except SystemExit as done:
+    print([m for m in {heavy!r} if m in sys.modules], done.code)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] 0", done.stdout + done.stderr

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from pathlib import Path
 
 import pytest
 
+import batchgen
+from batchgen.app.settings import Settings
 from batchgen.errors import TryLater
-from batchgen.model import JobId, Request
+from batchgen.model import JobId, Request, Status
 from batchgen.policy import InFlightLimit
 from batchgen.ports import Accepted, Completed, Working
+from batchgen.simulator import Behaviour, Fixed, Limits, Simulator, background
 from batchgen.testing import MemoryImageAPI
 from tests.test_runner import Scene, requests
 
@@ -82,3 +86,20 @@ def test_answers_that_come_together_do_not_cut_below_what_was_taken() -> None:
         limit.accepted(in_flight)
         limit.refused(in_flight)
     assert limit.limit == 64
+
+
+def test_a_run_over_http_finds_what_the_simulator_bears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEPIPELINE_API_KEY", "a-key")
+    (tmp_path / "manifest.yaml").write_text(
+        "version: 1\nprofile: sd3\nprompts: ['A fox, {n}']\nvariables: {n: {from: 1, to: 60, step: 1}}\n"
+        "params: {negative_prompt: '', num_inference_steps: 29, samples: 1, guidance_scale: 7, width: 64, height: 64}\n"
+    )
+    bears = Limits(in_flight=8, wait=0.2)
+    simulator = Simulator("sd3", behaviour=Behaviour(latency=Fixed(0.2), pictures="tiny", limits=bears))
+    with background(simulator) as url:
+        settings = Settings(base_url=url, concurrency=40)
+        result = batchgen.run(tmp_path / "manifest.yaml", out=tmp_path / "out", settings=settings)
+    audit = simulator.audit()
+    assert result.samples[Status.STORED] == audit.accepted == 60
+    assert audit.peak_in_flight == 8
+    assert audit.refused < 60

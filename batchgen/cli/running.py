@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from batchgen.app.event_loop import run_in_loop
 from batchgen.app.result import RunResult
 from batchgen.app.running import Stopped, StopSwitch, run_async
@@ -36,6 +38,7 @@ def run_to_exit_code(
     Raises:
         BatchgenError: as `app.running.run_async`.
     """
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 30 MB that it once had
     view = ProgressView(sys.stderr, verbose=verbose > 0, quiet=quiet)
     caught: list[signal.Signals] = []
     try:
