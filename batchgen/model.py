@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, NewType, Self
 
@@ -102,6 +103,32 @@ class Finding(StrEnum):
 
     SIZE = "size"
     BLANK = "blank"
+
+
+def cost_of(images: int, price_per_image: float | None) -> float | None:
+    """What so many images cost, in the account's currency; None if nobody said what one costs.
+
+    Counted as prices are written: three images at 0.1 cost 0.3.
+    """
+    return None if price_per_image is None else float(Decimal(repr(price_per_image)) * images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a batch may cost over all its runs. None: no limit of that kind."""
+
+    images: int | None = None  #: asked for, repeated submissions included
+    cost: float | None = None  #: in the account's currency
+
+    def but(self, other: Budget) -> Budget:
+        """With what *other* says in place of its own."""
+        return Budget(
+            images=self.images if other.images is None else other.images,
+            cost=self.cost if other.cost is None else other.cost,
+        )
+
+
+NO_BUDGET = Budget()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +291,7 @@ class PlanHead:
     rate: float | None = None  #: submissions a second
     in_doubt: InDoubt = InDoubt.HOLD
     price_per_image: float | None = None  #: in the account's currency; None: unknown
+    budget: Budget = NO_BUDGET
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""
@@ -278,4 +306,6 @@ class PlanHead:
         """
         given = json.loads(text)
         parameters = tuple(given.pop("image_parameters", ()))
-        return cls(**{**given, "in_doubt": InDoubt(given.get("in_doubt", "hold"))}, image_parameters=parameters)
+        budget = Budget(**given.pop("budget", {}))
+        in_doubt = InDoubt(given.pop("in_doubt", "hold"))
+        return cls(**given, in_doubt=in_doubt, budget=budget, image_parameters=parameters)

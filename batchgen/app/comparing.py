@@ -25,7 +25,7 @@ from batchgen.errors import UsageError
 from batchgen.explanation import Explained, Standing, standing, why, why_new
 from batchgen.lifecycle import Record, State
 from batchgen.manifest import Manifest
-from batchgen.model import PlanHead, Request, RequestKey
+from batchgen.model import PlanHead, Request, RequestKey, cost_of
 from batchgen.planning import Plan
 
 _LOOKED_UP_AT_ONCE = 1_000
@@ -42,7 +42,7 @@ class Amount:
     def plus(self, request: Request, price: float | None) -> Amount:
         """With one request more."""
         samples = self.samples + request.samples
-        return Amount(requests=self.requests + 1, samples=samples, cost=None if price is None else price * samples)
+        return Amount(requests=self.requests + 1, samples=samples, cost=cost_of(samples, price))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class _Explaining:
         self._batch = batch
         self._price = price
         self._show = show
-        self.amounts = {standing: Amount(cost=None if price is None else 0.0) for standing in Standing}
+        self.amounts = {standing: Amount(cost=cost_of(0, price)) for standing in Standing}
         self._shown: list[tuple[Request, Standing]] = []
 
     def add(self, requests: Sequence[Request]) -> None:
@@ -185,7 +185,7 @@ def against(manifest: Path | str, batch: Path | str, *, settings: Settings | Non
     read_in, folder = read_for(manifest, batch, settings)
     old = _frozen(folder)
     price = read_in.price_per_image
-    nothing = Amount(cost=None if price is None else 0.0)
+    nothing = Amount(cost=cost_of(0, price))
     new = kept = to_pay = nothing
     paid = 0
     with _Batch(folder) as there, SpillingFirsts() as known:
@@ -202,8 +202,7 @@ def against(manifest: Path | str, batch: Path | str, *, settings: Settings | Non
                     to_pay = to_pay.plus(request, price)
         dropped_paid = max(0, there.paid() - paid)
     samples = old.head.samples - kept.samples
-    cost = None if price is None else price * samples
-    dropped = Amount(requests=old.head.requests - kept.requests, samples=samples, cost=cost)
+    dropped = Amount(requests=old.head.requests - kept.requests, samples=samples, cost=cost_of(samples, price))
     return Comparison(
         manifest=read_in,
         against=folder.root,

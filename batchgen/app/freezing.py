@@ -88,6 +88,7 @@ def origin(manifest: Manifest, *, fingerprint: str) -> PlanHead:
         rate=manifest.rate,
         in_doubt=manifest.in_doubt,
         price_per_image=manifest.price_per_image,
+        budget=manifest.budget,
     )
 
 

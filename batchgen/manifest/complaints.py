@@ -14,6 +14,7 @@ from batchgen.manifest.document import Location, Mark
 from batchgen.manifest.names import QUOTE, near, shown
 from batchgen.manifest.schema import (
     Axes,
+    BudgetEntry,
     ChecksEntry,
     Column,
     Draw,
@@ -62,6 +63,8 @@ def _part(location: Location) -> type[Part]:
         return Draw if location[1] == "sample" and len(location) > 2 else Axes
     if location[:1] == ("checks",) and len(location) > 1:
         return ChecksEntry
+    if location[:1] == ("budget",) and len(location) > 1:
+        return BudgetEntry
     if "<column>" in location:
         return Column
     if "<file>" in location:
