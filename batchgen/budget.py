@@ -29,10 +29,11 @@ class Spending:
         return self.made + self.under_way + self.wasted + self.in_doubt
 
     @classmethod
-    def of(cls, state: State, *, spent: int, wasted: int, doubted: int, running: bool) -> Spending:
+    def of(cls, state: State, *, spent: int, wasted: int, doubted: int, stored: int, running: bool) -> Spending:
         """Of requests in one state, by what their records add up to.
 
         Args:
+            stored: images that are safe on disk; others of the same jobs may still be at the API.
             running: whether a run is working on them, so that answers may still come.
         """
         rest = spent - wasted - doubted
@@ -40,7 +41,7 @@ class Spending:
             case State.SUBMITTING if not running:
                 return cls(wasted=wasted, in_doubt=doubted + rest)
             case State.SUBMITTING | State.SUBMITTED | State.READY:
-                return cls(wasted=wasted, in_doubt=doubted, under_way=rest)
+                return cls(wasted=wasted, in_doubt=doubted, made=min(stored, rest), under_way=max(0, rest - stored))
             case _:
                 return cls(wasted=wasted, in_doubt=doubted, made=rest)
 
@@ -92,7 +93,7 @@ class Allowance:
 
     images: int  #: that the run may ask for, repeated submissions included
     budget: Budget
-    price_per_image: float | None  #: in the account's currency; None if nobody said
+    price_per_image: float | None = None  #: in the account's currency; None if nobody said
 
     def refusal(self, samples: int, *, left: int) -> str:
         """Why a request of so many images is not submitted, and what to do.
@@ -114,10 +115,10 @@ def most_images(budget: Budget, price_per_image: float | None) -> int | None:
 
 
 def in_words(budget: Budget, price_per_image: float | None) -> str:
-    """The limit that comes first, with the images that it pays for: `40 (5,000 images at 0.008)`, `5,000 images`."""
+    """The limit that comes first, with the images that it pays for: `40.0 (5,000 images at 0.008)`, `5,000 images`."""
     most = most_images(budget, price_per_image)
     if most is None:
         return "nothing to count: images cost nothing" if budget.cost is not None else "no limit"
     if budget.cost is None or price_per_image is None or most == budget.images:
         return f"{most:,} images"
-    return f"{budget.cost:g} ({most:,} images at {price_per_image:g})"
+    return f"{budget.cost:,} ({most:,} images at {price_per_image:,})"

@@ -17,7 +17,14 @@ def spending(journal: JournalView, *, running: bool = False) -> Spending:
         StorageFailed: the journal cannot be read.
     """
     return Spending.sum(
-        Spending.of(state, spent=tally.spent, wasted=tally.wasted, doubted=tally.doubted, running=running)
+        Spending.of(
+            state,
+            spent=tally.spent,
+            wasted=tally.wasted,
+            doubted=tally.doubted,
+            stored=tally.images,
+            running=running,
+        )
         for state, tally in journal.tallies().items()
     )
 

@@ -11,10 +11,10 @@ from batchgen.cli.words.phrases import money, plural
 from batchgen.model import NO_BUDGET
 
 
-def account_lines(account: Account) -> Iterator[str]:
-    """For people; nothing of a batch that has asked for nothing and may ask for anything."""
+def account_facts(account: Account) -> Iterator[tuple[str, str]]:
+    """For people: what each fact is called, and it. None while there is no money in it."""
     spent = account.spending
-    if spent.total:
+    if account.price_per_image or account.budget != NO_BUDGET or spent.wasted or spent.in_doubt:
         shares = {
             "made": spent.made,
             "under way": spent.under_way,
@@ -22,10 +22,10 @@ def account_lines(account: Account) -> Iterator[str]:
             "in doubt": spent.in_doubt,
         }
         told = ", ".join(f"{images:,} {what}" for what, images in shares.items() if images)
-        yield f"spent at most {_amount(account, spent.total)}: {told}"
+        yield "spent", f"at most {_amount(account, spent.total)}" + (f": {told}" if told else "")
     if account.budget != NO_BUDGET:
-        left = "" if account.left is None else f", of which {_amount(account, account.left)} left"
-        yield f"budget {in_words(account.budget, account.price_per_image)}{left}"
+        left = "" if account.left is None else f"; left are {_amount(account, account.left)}"
+        yield "budget", in_words(account.budget, account.price_per_image) + left
 
 
 def _amount(account: Account, images: int) -> str:

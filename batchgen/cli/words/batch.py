@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchgen.cli.words.account import account_json, account_lines
+from batchgen.cli.words.account import account_facts, account_json
 from batchgen.cli.words.phrases import money, plural, request_json
 from batchgen.lifecycle import State
 from batchgen.model import REJECTED_FOLDER, Status
@@ -63,10 +63,12 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
         lines += [f"  {_doubt_line(doubt)}" for doubt in result.doubts]
     if counts[Status.PENDING]:
         lines.append(f"  {counts[Status.PENDING]:,} pending" + (f": {result.stopped}" if result.stopped else ""))
+    elif result.stopped:
+        lines.append(f"  stopped: {result.stopped}")
     if result.under_way:
         jobs = plural(result.under_way, "submitted job")
         lines.append(f"  {jobs} left at the API; the next run collects the images, at no further cost")
-    lines += [f"  {line}" for line in account_lines(result.account)]
+    lines += [f"  {name}: {fact}" for name, fact in account_facts(result.account)]
     lines.append(_next_step(result, shlex.join(again)))
     return "\n".join(lines)
 
@@ -115,7 +117,7 @@ def status_text(found: BatchStatus) -> str:
         f"  submissions  {found.attempts:,} reached the API, or may have",
     ]
     lines += [f"  {state.replace('_', ' '):<11}  {plural(n, 'request')}" for state, n in found.requests.items() if n]
-    lines += [f"  {line}" for line in account_lines(found.account)]
+    lines += [f"  {name:<11}  {fact}" for name, fact in account_facts(found.account)]
     if found.doubts:
         lines.append("In doubt (submitted, and the answer lost; may have been paid for):")
         lines += [_doubt_line(doubt) for doubt in found.doubts]
