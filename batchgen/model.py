@@ -252,6 +252,7 @@ class BatchFacts:
     model: str
     endpoint: str
     price_per_image: float | None  #: in the account's currency; None if nobody said
+    spending: Mapping[str, int] = field(default_factory=dict)  #: images that may have been paid for, by their fate
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""

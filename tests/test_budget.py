@@ -6,17 +6,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import batchgen
+from batchgen import index
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.profiles import find_profile
 from batchgen.app import accounting
 from batchgen.app.settings import Settings
 from batchgen.budget import Account, Allowance, Spending, in_words, most_images
-from batchgen.cli import words
+from batchgen.cli import flags, words
 from batchgen.lifecycle import (
     TABLE,
     AnswerLost,
@@ -89,6 +91,14 @@ def test_images_that_cost_nothing_are_not_limited_by_money() -> None:
 )
 def test_a_budget_is_told_by_the_limit_that_comes_first(budget: Budget, price: float | None, told: str) -> None:
     assert in_words(budget, price) == told
+
+
+@pytest.mark.parametrize("text", ["images", "images=", "images=1.5", "images=-1", "cost=much", "cost=inf", "samples=4"])
+def test_a_flag_that_is_no_budget_is_refused(text: str) -> None:
+    assert flags.budget("images=5") == ("images", 5)
+    assert flags.budget("cost=2.5") == ("cost", 2.5)
+    with pytest.raises(click.BadParameter, match=r"images=5000 or cost=40|name=value"):
+        flags.budget(text)
 
 
 @given(
@@ -269,6 +279,8 @@ def test_failed_jobs_and_lost_answers_count_as_spent_and_are_told(tmp_path: Path
     }
     found = batchgen.status(there.out)
     assert found.account == result.account
+    facts, _ = index.read_facts(there.out / "metadata.parquet")
+    assert facts.spending == {"made": 2, "under_way": 0, "wasted": 2, "in_doubt": 2}
     assert words.status_json(found)["account"] == words.result_json(result)["account"]
     assert "2 wasted on failures" in words.status_text(found)
 
@@ -330,4 +342,4 @@ def test_whatever_goes_wrong_not_one_image_is_paid_for_beyond_the_budget(tmp_pat
     assert [one.line() for one in passes if one.problems] == []
     assert any(one.left < 4 for one in passes)
     with JournalView(tmp_path / "out/.batchgen/journal.sqlite") as journal:
-        assert accounting.spending(journal).total == passes[-1].counted
+        assert accounting.spending(journal.tallies()).total == passes[-1].counted

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from batchgen.adapters.journal import JournalView
-from batchgen.budget import Account, Spending
+from collections.abc import Mapping
+
+from batchgen.adapters.journal import JournalView, Tally
+from batchgen.budget import Spending
+from batchgen.lifecycle import State
 from batchgen.model import Budget
 
 
-def spending(journal: JournalView, *, running: bool = False) -> Spending:
+def spending(tallies: Mapping[State, Tally], *, running: bool = False) -> Spending:
     """What became of the images that all runs of a batch asked for.
 
     Args:
+        tallies: of the batch's journal.
         running: whether a run is working on it.
-
-    Raises:
-        StorageFailed: the journal cannot be read.
     """
     return Spending.sum(
         Spending.of(
@@ -25,7 +26,7 @@ def spending(journal: JournalView, *, running: bool = False) -> Spending:
             stored=tally.images,
             running=running,
         )
-        for state, tally in journal.tallies().items()
+        for state, tally in tallies.items()
     )
 
 
@@ -39,14 +40,10 @@ def price_per_image(journal: JournalView) -> float | None:
     return None if price is None else float(price)
 
 
-def account(journal: JournalView, *, running: bool) -> Account:
-    """As its newest run was told: budget and price. Before the first there are none.
+def budget(journal: JournalView) -> Budget:
+    """As the newest run was told.
 
     Raises:
         StorageFailed: the journal cannot be read.
     """
-    return Account(
-        budget=Budget(**journal.facts().get("budget", {})),
-        price_per_image=price_per_image(journal),
-        spending=spending(journal, running=running),
-    )
+    return Budget(**journal.facts().get("budget", {}))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import filecmp
 import tempfile
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from batchgen import index
 from batchgen.adapters.file_store import write_atomically
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
+from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
 from batchgen.errors import StorageFailed
 from batchgen.model import BatchFacts
@@ -78,6 +79,7 @@ def facts_of(folder: BatchFolder) -> BatchFacts:
 
 def _write(path: Path, plan: PlanFile, facts: BatchFacts, journal: JournalView) -> None:
     label_types, stamp = plan.head.label_types, _stamp(plan, journal)
+    facts = replace(facts, spending=asdict(accounting.spending(journal.tallies())))
     index.write(path, plan, journal.records, facts=facts, label_types=label_types, stamp=stamp)
 
 

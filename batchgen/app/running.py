@@ -93,7 +93,7 @@ class _Batch:
     def account(self) -> Account:
         """What all runs have spent by now, of what may be spent."""
         with JournalView(self.folder.journal) as journal:
-            spending = accounting.spending(journal)
+            spending = accounting.spending(journal.tallies())
         return Account(budget=self.manifest.budget, price_per_image=self.manifest.price_per_image, spending=spending)
 
     @property

@@ -64,7 +64,11 @@ def status(out: Path | str) -> BatchStatus:
         if not running:  # what a run was about to hear when it ended is in doubt, too
             doubtful |= journal.in_state(State.SUBMITTING, at_most=_SHOWN - len(doubtful))
         runs = len(journal.runs())
-        account = accounting.account(journal, running=running)
+        account = Account(
+            budget=accounting.budget(journal),
+            price_per_image=accounting.price_per_image(journal),
+            spending=accounting.spending(tallies, running=running),
+        )
         dropped = _dropped(plan, journal)
     requests = {state: tally.requests - dropped.get(state, 0) for state, tally in tallies.items()}
     if not running:
