@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from batchgen.app.running import StopSwitch, run, run_async
     from batchgen.app.settings import Settings
     from batchgen.app.standing import BatchStatus, status
+    from batchgen.budget import Account
     from batchgen.errors import (
         AccountBlocked,
         BatchgenError,
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
         StorageFailed,
         UsageError,
     )
-    from batchgen.model import Checks, Completion, FailureKind, InDoubt, Request, Status
+    from batchgen.model import Budget, Checks, Completion, FailureKind, InDoubt, Request, Status
     from batchgen.ports import Observer
 
 _HOMES = {
+    "Account": "budget",
     "AccountBlocked": "errors",
     "BatchStatus": "app.standing",
     "BatchgenError": "errors",
+    "Budget": "model",
     "CheckReport": "app.checking",
     "Checks": "model",
     "Completion": "model",
@@ -64,9 +67,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "Account",
     "AccountBlocked",
     "BatchStatus",
     "BatchgenError",
+    "Budget",
     "CheckReport",
     "Checks",
     "Completion",

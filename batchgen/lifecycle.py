@@ -32,6 +32,7 @@ class State(StrEnum):
 class SubmitStarted:
     """A POST is about to be sent. On disk before it is."""
 
+    samples: int = 1  #: images that it asks for
     kind: Literal["SubmitStarted"] = "SubmitStarted"
 
 
@@ -205,6 +206,9 @@ class Record:
     response: str | None = None  #: the API's last answer about the end of a job
     failure: Failure | None = None  #: the last one; cleared by success
     attempts: int = 0  #: POSTs that reached the API, or may have
+    samples: int = 0  #: images that the last POST asks for
+    spent: int = 0  #: images that all POSTs asked for, but for those that were surely not accepted
+    doubted: int = 0  #: of those, the images of POSTs whose answers were lost
     job_failures: int = 0  #: times the API took the request and then failed it, since it was last reopened
     results_lost: int = 0  #: times that links of the present job proved useless
     reopened: bool = False  #: whether the user said that the present job may be paid for anew if need be
@@ -216,6 +220,13 @@ class Record:
     def stored(self) -> int:
         """Images that are part of the dataset."""
         return sum(image.rejected is None for image in self.images)
+
+    @property
+    def wasted(self) -> int:
+        """Images of POSTs that were accepted and will not give them: a failed job, lost links, too few images."""
+        at_the_api = self.state in (State.SUBMITTING, State.SUBMITTED, State.READY)
+        hoped_for = self.samples if at_the_api else min(self.samples, len(self.images))
+        return self.spent - self.doubted - hoped_for
 
 
 def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record:
@@ -238,6 +249,8 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 record,
                 state=State.SUBMITTING,
                 attempts=record.attempts + 1,
+                samples=event.samples,
+                spent=record.spent + event.samples,
                 submitted_at=at,
                 job_id=None,
                 completed_at=None,
@@ -250,9 +263,11 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
         case SubmitRefused():
             counts = event.failure.kind not in (FailureKind.BUSY, FailureKind.UNREACHABLE)
             attempts = record.attempts if counts else record.attempts - 1
-            return replace(record, state=State.PLANNED, failure=event.failure, attempts=attempts)
+            spent = record.spent - record.samples
+            return replace(record, state=State.PLANNED, failure=event.failure, attempts=attempts, spent=spent)
         case AnswerLost():
-            return replace(record, state=State.IN_DOUBT, failure=event.failure)
+            doubted = record.doubted + record.samples
+            return replace(record, state=State.IN_DOUBT, failure=event.failure, doubted=doubted)
         case Resubmitted():
             return replace(record, state=State.PLANNED)
         case Reopened():

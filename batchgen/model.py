@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, NewType, Self
 
@@ -109,6 +110,32 @@ class Finding(StrEnum):
 
     SIZE = "size"
     BLANK = "blank"
+
+
+def cost_of(images: int, price_per_image: float | None) -> float | None:
+    """What so many images cost, in the account's currency; None if nobody said what one costs.
+
+    Counted as prices are written: three images at 0.1 cost 0.3.
+    """
+    return None if price_per_image is None else float(Decimal(repr(price_per_image)) * images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a batch may cost over all its runs. None: no limit of that kind."""
+
+    images: int | None = None  #: asked for, repeated submissions included
+    cost: float | None = None  #: in the account's currency
+
+    def but(self, other: Budget) -> Budget:
+        """With what *other* says in place of its own."""
+        return Budget(
+            images=self.images if other.images is None else other.images,
+            cost=self.cost if other.cost is None else other.cost,
+        )
+
+
+NO_BUDGET = Budget()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +278,7 @@ class BatchFacts:
     manifest_sha256: str = ""  #: of the manifest's bytes; 64 hex digits
     duplicates: DuplicateCheck = DuplicateCheck.FLAG
     card: CardFacts = field(default_factory=CardFacts)
+    spending: Mapping[str, int] = field(default_factory=dict)  #: images that may have been paid for, by their fate
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""
@@ -303,6 +331,7 @@ class PlanHead:
     price_per_image: float | None = None  #: in the account's currency; None: unknown
     checks: Checks = field(default_factory=Checks)
     card: CardFacts = field(default_factory=CardFacts)
+    budget: Budget = NO_BUDGET
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""
@@ -321,5 +350,6 @@ class PlanHead:
             "in_doubt": InDoubt(given.get("in_doubt", InDoubt.HOLD)),
             "checks": Checks.of(given.get("checks", {})),
             "card": CardFacts(**given.get("card", {})),
+            "budget": Budget(**given.get("budget", {})),
         }
         return cls(**given | read)

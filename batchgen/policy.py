@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batchgen.budget import Allowance
 from batchgen.durations import ENOUGH, Durations
 from batchgen.model import BlankCheck, Checks, Finding, ParamValue, SizeCheck, VerifiedImage
 
@@ -178,12 +179,14 @@ class Brakes:
     """When a run has to stop submitting. Each method gives the reason, or None to go on.
 
     Args:
-        max_images: images that may be asked for, repeated submissions included; None for no limit.
+        max_images: images that this run may ask for, repeated submissions included; None for no limit.
+        allowance: what the batch's budget leaves this run; None for no limit.
         max_wait: seconds that the API may refuse everything.
     """
 
-    def __init__(self, *, max_images: int | None, max_wait: float) -> None:
+    def __init__(self, *, max_images: int | None, max_wait: float, allowance: Allowance | None = None) -> None:
         self._max_images = max_images
+        self._allowance = allowance
         self._max_wait = max_wait
         self._asked_for = 0  #: images of submissions that were accepted, or may have been
         self._undecided = 0  #: images of submissions whose answer is not there yet
@@ -191,8 +194,11 @@ class Brakes:
 
     def ask_for(self, samples: int) -> str | None:
         """A submission of so many images is due; unless there is a reason against it, `decided` must follow."""
-        if self._max_images is not None and self._asked_for + self._undecided + samples > self._max_images:
+        reserved = self._asked_for + self._undecided
+        if self._max_images is not None and reserved + samples > self._max_images:
             return f"--max-images {self._max_images} was reached"
+        if self._allowance is not None and reserved + samples > self._allowance.images:
+            return self._allowance.refusal(samples, left=self._allowance.images - reserved)
         self._undecided += samples
         return None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from batchgen.firsts import Firsts, FirstsInMemory
-from batchgen.model import Request
+from batchgen.model import Request, cost_of
 from batchgen.planning import Duplicate
 
 #: Requests and duplicates of each sort that are shown.
@@ -107,7 +107,7 @@ def summarise(
         samples=count.samples,
         prompts=count.prompts,
         duplicates=count.duplicates,
-        cost=None if price is None else price * count.samples,
+        cost=cost_of(count.samples, price),
         first=tuple(count.first),
         drawn=count.drawn,
         repeated=tuple(count.repeated),

@@ -16,6 +16,7 @@ from batchgen import index
 from batchgen.adapters.file_store import FileStore
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.app.result import RunResult
+from batchgen.budget import Account
 from batchgen.cli import words
 from batchgen.lifecycle import Record, State
 from batchgen.model import (
@@ -199,7 +200,7 @@ def test_the_index_names_a_rejected_image_outside_of_the_dataset_and_what_it_cos
 
 def test_a_run_says_what_checks_found_and_ends_with_the_code_of_failures(tmp_path: Path) -> None:
     index_of(tmp_path, an_image_with(0, Finding.BLANK), an_image_with(1, rejected="no."))
-    result = RunResult.of(tmp_path, run_id=RunId("r"), stopped=None)
+    result = RunResult.of(tmp_path, run_id=RunId("r"), stopped=None, account=Account())
     assert (result.exit_code, result.samples[Status.REJECTED]) == (3, 1)
     told = words.result_text(result, again=["batchgen"])
     assert f"1 rejected by a check: kept in {tmp_path}/{REJECTED_FOLDER}" in told

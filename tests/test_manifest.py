@@ -540,7 +540,16 @@ def test_every_key_of_the_schema_is_explained() -> None:
     parts = {name: part for name, part in schema["$defs"].items() if "properties" in part}
     for part in (schema, *parts.values()):
         assert all(described["description"] for described in part["properties"].values())
-    assert list(parts) == ["Axes", "CardEntry", "ChecksEntry", "Column", "Draw", "FileEntry", "PromptEntry"]
+    assert list(parts) == [
+        "Axes",
+        "BudgetEntry",
+        "CardEntry",
+        "ChecksEntry",
+        "Column",
+        "Draw",
+        "FileEntry",
+        "PromptEntry",
+    ]
 
 
 TAKEN = [
@@ -598,6 +607,8 @@ def test_every_example_of_the_schema_is_taken() -> None:
             prompts = [{"file": "rows.csv"}] if key == "columns" else ["A fox"]
             (_SCRATCH[0] / "rows.csv").write_text("Prompt,Category\nA fox,animal\n")
             manifest = {"prompts": prompts, **({} if example == "simulator" else {key: example})}
+            if key == "budget":
+                manifest["price_per_image"] = 0.008
             assert read_yaml(json.dumps(manifest))
 
 

@@ -19,12 +19,12 @@ from batchgen.adapters.folder_lock import FolderLock, is_held
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app import indexing
+from batchgen.app.accounting import price_per_image
 from batchgen.app.folder import BatchFolder
 from batchgen.app.running import new_run_id
-from batchgen.app.standing import price_per_image
 from batchgen.errors import FolderBusy, StorageFailed
 from batchgen.lifecycle import OPEN, Record, State
-from batchgen.model import RequestKey, StoredImage
+from batchgen.model import RequestKey, StoredImage, cost_of
 from batchgen.soundness import Flaw, FlawKind, Remedy, judge_image, loss
 
 #: Images that are read at once.
@@ -189,10 +189,9 @@ def _is_whole(plan: PlanFile) -> bool:
 
 def _price(folder: BatchFolder, keys: Collection[RequestKey]) -> float | None:
     """What submitting those requests again would cost; None if nobody said the price of an image."""
-    price = price_per_image(folder)
-    if price is None:
-        return None
-    return price * sum(request.samples for request in PlanFile(folder.plan) if request.key in keys)
+    with JournalView(folder.journal) as journal:
+        price = price_per_image(journal)
+    return cost_of(sum(request.samples for request in PlanFile(folder.plan) if request.key in keys), price)
 
 
 def _repaired(folder: BatchFolder, found: _Found) -> CheckReport:

@@ -22,7 +22,7 @@ from batchgen.app.settings import Settings
 from batchgen.errors import UsageError
 from batchgen.explanation import Explained, Standing, nearer, submits, why, why_new
 from batchgen.manifest import Manifest
-from batchgen.model import InDoubt, PlanHead, Request, RequestKey
+from batchgen.model import InDoubt, PlanHead, Request, RequestKey, cost_of
 from batchgen.planning import Plan
 
 
@@ -37,7 +37,7 @@ class Amount:
     def plus(self, request: Request, price: float | None) -> Amount:
         """With one request more."""
         samples = self.samples + request.samples
-        return Amount(requests=self.requests + 1, samples=samples, cost=None if price is None else price * samples)
+        return Amount(requests=self.requests + 1, samples=samples, cost=cost_of(samples, price))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class _Explaining:
         self._batch = batch
         self._price = price
         self._show = show
-        self.amounts = {standing: Amount(cost=None if price is None else 0.0) for standing in Standing}
+        self.amounts = {standing: Amount(cost=cost_of(0, price)) for standing in Standing}
         self._shown: list[tuple[Request, Standing]] = []
 
     def add(self, request: Request, where: Standing) -> None:
@@ -146,7 +146,7 @@ def against(manifest: Path | str, batch: Path | str, *, settings: Settings | Non
     settings = settings or Settings()
     read_in, folder = read_for(manifest, batch, settings)
     price, in_doubt = read_in.price_per_image, settings.in_doubt or read_in.in_doubt
-    nothing = Amount(cost=None if price is None else 0.0)
+    nothing = Amount(cost=cost_of(0, price))
     new = kept = to_pay = nothing
     dropped_paid = 0
     with OpenedBatch(folder, read_in, settings) as there, SpillingFirsts() as known:

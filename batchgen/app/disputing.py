@@ -9,10 +9,11 @@ from pathlib import Path
 from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
+from batchgen.app.accounting import price_per_image
 from batchgen.app.folder import BatchFolder
-from batchgen.app.standing import moment, price_per_image
+from batchgen.app.standing import moment
 from batchgen.disputes import Dispute, disputes
-from batchgen.model import FailureKind, Request, RequestKey
+from batchgen.model import FailureKind, Request, RequestKey, cost_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +45,7 @@ class Disputed:
     @property
     def cost(self) -> float | None:
         """Of what was not delivered, in the account's currency; None if unknown."""
-        if self.price_per_image is None or self.images is None:
-            return None
-        return self.price_per_image * self.images
+        return None if self.images is None else cost_of(self.images, self.price_per_image)
 
 
 def disputed(out: Path | str) -> list[Disputed]:
@@ -60,9 +59,9 @@ def disputed(out: Path | str) -> list[Disputed]:
     running = is_held(folder.root)
     with JournalView(folder.journal) as journal:
         found = [(key, one) for key, events in journal.disputed() for one in disputes(events, running=running)]
+        price = price_per_image(journal)
     keys = {key for key, _ in found}
     requests = {request.key: request for request in PlanFile(folder.plan) if request.key in keys} if keys else {}
-    price = price_per_image(folder)
     listed = [
         Disputed(request_key=key, request=requests.get(key), dispute=one, price_per_image=price) for key, one in found
     ]

@@ -64,6 +64,7 @@ def origin(manifest: Manifest, *, fingerprint: str) -> PlanHead:
         price_per_image=manifest.price_per_image,
         checks=manifest.checks,
         card=manifest.card,
+        budget=manifest.budget,
     )
 
 

@@ -7,6 +7,7 @@ import contextlib
 import filecmp
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from batchgen import index
@@ -14,6 +15,7 @@ from batchgen.adapters.file_store import write_atomically
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
+from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
 from batchgen.errors import StorageFailed
 from batchgen.model import BatchFacts
@@ -125,7 +127,7 @@ def _write(path: Path, plan: PlanFile, facts: BatchFacts, journal: JournalView) 
         path,
         plan,
         journal.records,
-        facts=facts,
+        facts=replace(facts, spending=asdict(accounting.spending(journal.tallies()))),
         label_types=label_types,
         stamp=stamp,
         firsts=SpillingFirsts,

@@ -14,6 +14,7 @@ from batchgen.adapters.profiles import find_profile, profiles_with
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings, fingerprint
+from batchgen.budget import in_words, most_images
 from batchgen.errors import StorageFailed, UsageError
 from batchgen.manifest import Manifest, WordsOf, no_words, read_manifest
 from batchgen.manifest.frozen import SUFFIX, is_frozen
@@ -33,6 +34,19 @@ class Preview:
     summary: PlanSummary
     out: Path  #: the batch folder that a run would write
     table: Path | None = None  #: the file that all requests were written to, if one was asked for
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, and most likely not meant."""
+        budget, price = self.manifest.budget, self.manifest.price_per_image
+        most = most_images(budget, price)
+        if most is None or self.summary.samples <= most:
+            return self.manifest.warnings
+        more = (
+            f"the plan asks for {self.summary.samples:,} images, and the budget is {in_words(budget, price)}: "
+            "a run stops there."
+        )
+        return (*self.manifest.warnings, more)
 
 
 def read(manifest: Path | str, settings: Settings, *, words_of: WordsOf = no_words) -> Manifest:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from batchgen import index
 from batchgen.app.folder import BatchFolder
 from batchgen.app.standing import Doubt, status
+from batchgen.budget import Account
 from batchgen.model import RunId, Status
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ class RunResult:
     failed_requests: int  #: requests of which no image was stored; `retry` tries them again
     under_way: int = 0  #: requests whose jobs are at the API; a later run collects their images, at no further cost
     doubts: Sequence[Doubt]  #: the first few requests that may have been paid for although nobody knows
+    account: Account  #: what all runs of the batch have spent, of what may be spent
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
     @classmethod
-    def of(cls, out: Path, *, run_id: RunId, stopped: str | None, under_way: int = 0) -> RunResult:
+    def of(cls, out: Path, *, run_id: RunId, stopped: str | None, account: Account, under_way: int = 0) -> RunResult:
         """Read from the batch's index.
 
         Raises:
@@ -49,6 +51,7 @@ class RunResult:
             samples=samples,
             doubts=status(out).doubts if samples[Status.IN_DOUBT] else (),
             failed_requests=index.failed_requests(path),
+            account=account,
             stopped=stopped,
         )
 

@@ -25,6 +25,7 @@ from batchgen.adapters.image_check import PillowCheck
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
+from batchgen.app import accounting
 from batchgen.app.completion import arranged
 from batchgen.app.event_loop import run_in_loop
 from batchgen.app.feed import PlanFeed
@@ -35,6 +36,7 @@ from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
+from batchgen.budget import Account
 from batchgen.errors import BatchgenError, KeyMissing, StorageFailed, UsageError
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
@@ -88,6 +90,12 @@ class _Batch:
     folder: BatchFolder
     plan: PlanFile
     run_id: RunId
+
+    def account(self) -> Account:
+        """What all runs have spent by now, of what may be spent."""
+        with JournalView(self.folder.journal) as journal:
+            spending = accounting.spending(journal.tallies())
+        return Account(budget=self.manifest.budget, price_per_image=self.manifest.price_per_image, spending=spending)
 
     @property
     def facts(self) -> BatchFacts:
@@ -144,7 +152,8 @@ async def run_async(
     if outcome.error is not None:
         raise outcome.error
     under_way = await asyncio.to_thread(_under_way, folder)
-    return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped, under_way=under_way)
+    account = await asyncio.to_thread(batch.account)
+    return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped, under_way=under_way, account=account)
 
 
 def run(
@@ -217,7 +226,8 @@ async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switc
         return _Outcome()
     # Key and address are the user's to mend; they are looked at before anything is noted.
     HTTPImageAPI(batch.manifest.profile, key=find_key(batch.manifest.profile), base_url=batch.settings.base_url)
-    journal.begin_run(json.dumps({"version": version("batchgen"), **asdict(batch.facts)}, ensure_ascii=False))
+    noted = {"version": version("batchgen"), **asdict(batch.facts), "budget": asdict(batch.manifest.budget)}
+    journal.begin_run(json.dumps(noted, ensure_ascii=False))
     with contextlib.closing(_opened_log(batch)) as log:
         return await _carry(batch, feed, journal, Observers(observer, log), switch)
 
@@ -266,6 +276,7 @@ def _limits(batch: _Batch) -> RunLimits:
         completion=settings.completion or manifest.completion,
         in_doubt=settings.in_doubt or manifest.in_doubt,
         max_images=settings.max_images,
+        allowance=batch.account().allowance(),
         job_deadline=manifest.profile.job_deadline,
         max_wait=settings.max_wait,
         grace=settings.grace,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchgen.errors import KeyMissing, UsageError
 from batchgen.manifest import Manifest, Overrides
-from batchgen.model import Checks, Completion, FailureKind, InDoubt, ParamValue
+from batchgen.model import NO_BUDGET, Budget, Checks, Completion, FailureKind, InDoubt, ParamValue
 from batchgen.profile import Profile
 
 #: The key that the built-in simulator is given; it guards nothing.
@@ -39,6 +39,7 @@ class Settings:
     webhook_url: str | None = None  #: where the API reaches what listens there; None: at that address
     in_doubt: InDoubt | None = None
     limit: int | None = None  #: only the plan's first requests
+    budget: Budget = NO_BUDGET  #: of the batch over all its runs; goes before the manifest's, limit by limit
     retry: frozenset[FailureKind] = frozenset()  #: kinds of failed requests to try again
     max_runtime: float | None = None  #: seconds until the run stops submitting
     max_images: int | None = None  #: images requested by this run
@@ -58,6 +59,7 @@ class Settings:
             file_prefix=self.file_prefix,
             moment=self.moment,
             folders=self.files_from,
+            budget=self.budget,
         )
 
 

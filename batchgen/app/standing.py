@@ -10,9 +10,10 @@ from pathlib import Path
 from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
+from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
-from batchgen.app.indexing import facts_of
-from batchgen.errors import StorageFailed, UsageError
+from batchgen.budget import Account
+from batchgen.errors import UsageError
 from batchgen.lifecycle import Record, State
 from batchgen.model import Request
 
@@ -41,6 +42,7 @@ class BatchStatus:
     wanted: int  #: images
     stored: int  #: images
     attempts: int  #: submissions that reached the API, or may have
+    account: Account  #: what all runs have spent, of what may be spent
     doubts: Sequence[Doubt]  #: the first few in doubt
 
 
@@ -62,13 +64,17 @@ def status(out: Path | str) -> BatchStatus:
         if not running:  # what a run was about to hear when it ended is in doubt, too
             doubtful |= journal.in_state(State.SUBMITTING, at_most=_SHOWN - len(doubtful))
         runs = len(journal.runs())
+        account = Account(
+            budget=accounting.budget(journal),
+            price_per_image=accounting.price_per_image(journal),
+            spending=accounting.spending(tallies, running=running),
+        )
         dropped = _dropped(plan, journal)
     requests = {state: tally.requests - dropped.get(state, 0) for state, tally in tallies.items()}
     if not running:
         requests[State.IN_DOUBT] = requests.get(State.IN_DOUBT, 0) + requests.pop(State.SUBMITTING, 0)
     unreached = plan.head.requests - sum(requests.values())
     requests[State.PLANNED] = requests.get(State.PLANNED, 0) + max(0, unreached)
-    price = price_per_image(folder)
     wanted_doubts = [request for request in plan if request.key in doubtful] if doubtful else []
     return BatchStatus(
         out=folder.root,
@@ -78,7 +84,8 @@ def status(out: Path | str) -> BatchStatus:
         wanted=plan.head.samples,
         stored=sum(tally.images for tally in tallies.values()),
         attempts=sum(tally.attempts for tally in tallies.values()),
-        doubts=[_doubt(request, doubtful[request.key], price) for request in wanted_doubts],
+        account=account,
+        doubts=[_doubt(request, doubtful[request.key], account) for request in wanted_doubts],
     )
 
 
@@ -92,20 +99,12 @@ def _dropped(plan: PlanFile, journal: JournalView) -> dict[State, int]:
     return {state: len(keys) for state, keys in found.items()}
 
 
-def _doubt(request: Request, record: Record, price: float | None) -> Doubt:
+def _doubt(request: Request, record: Record, account: Account) -> Doubt:
     since = None if record.submitted_at is None else moment(record.submitted_at)
     reason = record.failure.message if record.failure else "the run ended before the API's answer came"
-    return Doubt(request=request, since=since, reason=reason, cost=None if price is None else price * request.samples)
+    return Doubt(request=request, since=since, reason=reason, cost=account.cost(request.samples))
 
 
 def moment(seconds: float) -> datetime:
     """Seconds since the epoch -> time of day, UTC."""
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def price_per_image(folder: BatchFolder) -> float | None:
-    """In the account's currency; None if nobody said."""
-    try:
-        return facts_of(folder).price_per_image
-    except StorageFailed:
-        return None

@@ -343,9 +343,10 @@ def _report(bug: Exception) -> None:
 
 def _settings(wanted: dict[str, Any]) -> Settings:
     from batchgen.app.settings import Settings
-    from batchgen.model import Completion, InDoubt
+    from batchgen.model import Budget, Completion, InDoubt
 
     wanted["params"] = dict(wanted["params"])
+    wanted["budget"] = Budget(**dict(wanted["budget"]))
     wanted["retry"] = wanted.get("retry") or frozenset()
     if wanted.get("in_doubt") is not None:
         wanted["in_doubt"] = InDoubt(wanted["in_doubt"])

@@ -42,6 +42,14 @@ def assignment(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
+def budget(text: str) -> tuple[str, int | float]:
+    """`images=5000`, `cost=40` -> both sides."""
+    name, value = assignment(text)
+    if name in ("images", "cost") and re.fullmatch(r"\d+" if name == "images" else r"\d+(\.\d+)?", value):
+        return name, int(value) if name == "images" else float(value)
+    raise click.BadParameter(f"{text!r} is no budget; write images=5000 or cost=40")
+
+
 def retry(text: str) -> frozenset[FailureKind]:
     """`failed` or `failed:KIND` -> kinds of failure."""
     what, colon, kind = text.partition(":")
@@ -124,6 +132,14 @@ def planning(command: F) -> F:
             metavar="NAME=VALUE",
             multiple=True,
             help="Set a parameter of every request.",
+        ),
+        click.option(
+            "--budget",
+            type=budget,
+            metavar="NAME=VALUE",
+            multiple=True,
+            envvar="BATCHGEN_BUDGET",
+            help="What all runs of the batch may ask for: images=5000, cost=40.",
         ),
         click.option("--batch-id", envvar="BATCHGEN_BATCH_ID", help="Tag of the batch."),
         click.option("--file-prefix", envvar="BATCHGEN_FILE_PREFIX", help="Start of every file name."),

@@ -14,6 +14,7 @@ from batchgen.manifest.document import Location, Mark
 from batchgen.manifest.names import QUOTE, near, shown
 from batchgen.manifest.schema import (
     Axes,
+    BudgetEntry,
     CardEntry,
     ChecksEntry,
     Column,
@@ -58,7 +59,11 @@ def _complaints(errors: list[ErrorDetails]) -> list[Complaint]:
     return complaints
 
 
-_PARTS: Mapping[Location, type[Part]] = {("checks",): ChecksEntry, ("card",): CardEntry}
+_PARTS: Mapping[Location, type[Part]] = {
+    ("budget",): BudgetEntry,
+    ("card",): CardEntry,
+    ("checks",): ChecksEntry,
+}
 
 
 def _part(location: Location) -> type[Part]:

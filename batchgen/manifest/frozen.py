@@ -13,10 +13,10 @@ from typing import Any
 from batchgen.errors import UsageError
 from batchgen.manifest.names import safe_name
 from batchgen.manifest.problems import Refused
-from batchgen.manifest.reader import FindProfile, Manifest, Overrides
+from batchgen.manifest.reader import FindProfile, Manifest, Overrides, budget_over
 from batchgen.manifest.row_sources import without_choices
 from batchgen.manifest.words import Words
-from batchgen.model import PlanHead, Row, params_of_json
+from batchgen.model import Budget, PlanHead, Row, params_of_json
 from batchgen.profile import Profile
 
 SUFFIX = ".parquet"
@@ -60,6 +60,7 @@ def read(path: Path, *, find_profile: FindProfile, overrides: Overrides) -> Mani
         price_per_image=head.price_per_image,
         checks=head.checks,
         card=head.card,
+        budget=_budget(path, head, overrides),
         label_types={name: kind for name, kind in head.label_types.items() if kind != "null"},
         words={**head.words, **tags.words.to_record(tags.named)},
         frozen=head,
@@ -114,6 +115,13 @@ def _profile(path: Path, head: PlanHead, find_profile: FindProfile, overrides: O
             "it would ask for other images. Name that profile with --profile, or run the manifest anew."
         )
     return profile
+
+
+def _budget(path: Path, head: PlanHead, overrides: Overrides) -> Budget:
+    try:
+        return budget_over(head.budget, overrides.budget, head.price_per_image)
+    except Refused as refusal:
+        raise UsageError(f"{path}: {refusal.message} {refusal.hint}") from refusal
 
 
 @contextlib.contextmanager

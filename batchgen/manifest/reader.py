@@ -21,7 +21,17 @@ from batchgen.manifest.row_sources import SourceReader, without_choices
 from batchgen.manifest.schema import FileEntry, ManifestDocument
 from batchgen.manifest.source import DOCUMENTS, Reach, Source, find
 from batchgen.manifest.sweep import Sweep, SweepReader, unused
-from batchgen.model import CardFacts, Checks, Completion, InDoubt, ParamValue, PlanHead, Row
+from batchgen.model import (
+    NO_BUDGET,
+    Budget,
+    CardFacts,
+    Checks,
+    Completion,
+    InDoubt,
+    ParamValue,
+    PlanHead,
+    Row,
+)
 from batchgen.profile import Profile
 
 FindProfile = Callable[[str], Profile]
@@ -47,6 +57,7 @@ class Overrides:
     file_prefix: str | None = None
     moment: datetime | None = None  #: what {date} and {datetime} say; None: now
     words_of: WordsOf = no_words  #: what a batch that was begun says for {date}, {env.NAME} and the like
+    budget: Budget = NO_BUDGET  #: goes before the manifest's, limit by limit
     folders: Sequence[Path] = ()  #: from which files may be read, besides the manifest's own
 
 
@@ -66,6 +77,7 @@ class Manifest:
     card: CardFacts = field(default_factory=CardFacts)  #: what the user says of the dataset
     in_doubt: InDoubt
     price_per_image: float | None  #: in the account's currency; the manifest's, else the profile's; None: unknown
+    budget: Budget = NO_BUDGET  #: has a cost only if there is a price
     split: Mapping[str, float] = field(default_factory=dict)  #: shares of the dataset's parts, adding up to 1; or none
     read_rows: Callable[[], Iterator[Row]] = field(repr=False, compare=False)
     includes: Mapping[str, str] = field(default_factory=dict)  #: files that it reads, and the SHA-256 of each
@@ -131,6 +143,7 @@ class _Reading:
         self._problems = Problems(source.named)
         self._reach = Reach(source.path.parent, overrides.folders)
         self._batch_id_line: int | None = None
+        self._budget_line: int | None = None
         self._words = words.Words(source.path.stem, overrides.moment, overrides.words_of)
 
     def document(self) -> Manifest:
@@ -142,6 +155,7 @@ class _Reading:
         top = value if isinstance(value, dict) else {}
         checked = check_document(value)
         self._batch_id_line = line_of(root, ["batch_id"]) if "batch_id" in top else None
+        self._budget_line = line_of(root, ["budget"]) if "budget" in top else None
         parameters = self._parameters(top.get("profile"), line_of(root, ["profile"]))
         entries = Entries(root, self._problems, parameters)
         if not isinstance(checked, ManifestDocument):
@@ -198,8 +212,11 @@ class _Reading:
         fixed: Mapping[str, ParamValue],
     ) -> Manifest:
         unused_variables = self._check_names(sources, sweep, reader)
+        profile = reader.parameters.profile
+        price = profile.price_per_image if checked.price_per_image is None else checked.price_per_image
+        budget = self._budget(Budget(images=checked.budget.images, cost=checked.budget.cost), price)
         self._problems.raise_any()
-        batch_id, profile = self._batch_id(checked.batch_id), reader.parameters.profile
+        batch_id = self._batch_id(checked.batch_id)
         expansion = Expansion(
             sources=sources,
             sweep=sweep,
@@ -211,7 +228,6 @@ class _Reading:
         )
         named = {name for source in sources for name in source.form.names}
         named.update(without_choices("batch_id", self._overrides.batch_id or checked.batch_id or "").names)
-        price = checked.price_per_image
         return Manifest(
             source=self._source.named,
             path=self._source.path,
@@ -224,7 +240,8 @@ class _Reading:
             checks=Checks(size=checked.checks.size, blank=checked.checks.blank, duplicates=checked.checks.duplicates),
             card=checked.card.facts,
             in_doubt=checked.in_doubt,
-            price_per_image=profile.price_per_image if price is None else price,
+            price_per_image=price,
+            budget=budget,
             split=checked.split,
             read_rows=expansion.rows,
             includes=dict(self._reach.read),
@@ -253,6 +270,15 @@ class _Reading:
         for name in axes:
             self._problems.refuse(sweep.lines.get(name), _useless_axis(name, reader.parameters))
         return variables
+
+    def _budget(self, given: Budget, price: float | None) -> Budget:
+        try:
+            return budget_over(given, self._overrides.budget, price)
+        except Refused as refusal:
+            flagged = self._overrides.budget.cost is not None
+            line, source = (None, OVERRIDE) if flagged else (self._budget_line, None)
+            self._problems.add(line, refusal.message, refusal.hint, source=source)
+            return NO_BUDGET
 
     def _batch_id(self, given: str | None) -> str:
         named = given if self._overrides.batch_id is None else self._overrides.batch_id
@@ -295,6 +321,21 @@ class _Reading:
             except Refused as refusal:
                 self._problems.add(None, refusal.message, refusal.hint, source=OVERRIDE)
         return fixed
+
+
+def budget_over(given: Budget, said: Budget, price: float | None) -> Budget:
+    """The budget of a manifest, with what was said over it.
+
+    Raises:
+        Refused: a cost is worth nothing while nobody says what an image costs.
+    """
+    budget = given.but(said)
+    if budget.cost is not None and price is None:
+        raise Refused(
+            "budget: a cost needs the price of an image, and nobody says it.",
+            "Set price_per_image in the manifest, or limit the images.",
+        )
+    return budget
 
 
 def _no_such_name(name: str, known: Collection[str], source: RowSource) -> Refused:

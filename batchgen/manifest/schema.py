@@ -273,6 +273,17 @@ class CardEntry(Part):
         return CardFacts(**{name: getattr(self, name) for name in self.allowed})
 
 
+class BudgetEntry(Part):
+    """What the batch may cost over all its runs; a run stops before it would be more."""
+
+    allowed = {"images": "a whole number of at least 0", "cost": "a number of at least 0"}
+
+    images: Annotated[int | None, Field(ge=0, examples=[5000])] = None
+    """Images asked for, repeated submissions included."""
+    cost: Annotated[float | None, Field(ge=0, allow_inf_nan=False, examples=[40.0])] = None
+    """In the account's currency, at price_per_image."""
+
+
 class ManifestDocument(Part):
     """A batch of images: prompts, how to make them, and how fast."""
 
@@ -292,6 +303,7 @@ class ManifestDocument(Part):
         "rate": "requests per second, minute or hour, like 5/s, 300/min or 10/h",
         "completion": "poll, webhook, early-urls or detach",
         "in_doubt": "hold, retry or fail",
+        "budget": "a mapping with images, cost or both, like {images: 5000, cost: 40.0}",
         "price_per_image": "a number of at least 0",
         "checks": "a mapping of checks, like {size: exact, blank: reject}",
         "card": "a mapping, like {license: cc-by-4.0, description: Animals at dawn}",
@@ -339,8 +351,10 @@ class ManifestDocument(Part):
     """How to learn that a job has ended: ask, be told, try the image's link, or leave it to a later run."""
     in_doubt: Annotated[InDoubt, Field(strict=False), one_of(InDoubt)] = InDoubt.HOLD
     """What to do with a request that may have been paid for although its answer was lost."""
+    budget: Annotated[BudgetEntry, Field(examples=[{"images": 5000, "cost": 40.0}])] = BudgetEntry()
+    """What the batch may cost over all its runs. What may have been paid for counts, failed jobs and doubts too."""
     price_per_image: Annotated[float | None, Field(ge=0, allow_inf_nan=False, examples=[0.008])] = None
-    """Price of one image in the account's currency, for estimates. Default: the profile's."""
+    """Price of one image in the account's currency, for estimates and the budget. Default: the profile's."""
     checks: Annotated[ChecksEntry, Field(examples=[{"size": "exact", "blank": "reject"}])] = ChecksEntry()
     """Whether images are of the size asked for, and whether there is anything in them; what fails may be kept out."""
     card: Annotated[CardEntry, Field(examples=[{"license": "cc-by-4.0", "creator": "Example Lab"}])] = CardEntry()

@@ -193,16 +193,18 @@ class SweepReader:
         """The sound ones, with their positions."""
         found: list[tuple[int, Mapping[str, Value]]] = []
         for position, one in enumerate(given if isinstance(given, list) else []):
-            before = len(self._problems)
+            sound = True  # which new problems cannot tell: equal ones count once
             for name, value in _mapping(one).items():
                 location: Location = ("axes", key, position, name)
                 if name not in known:
                     hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
                     self._refuse(location, Refused(f"{name}: is no axis.", hint))
+                    sound = False
                 elif not _is_value(value):
                     message = f"{name}: must be one value, not {shown(value)}."
                     self._refuse(location, Refused(message, f"Write an entry of {key} for each value."))
-            if len(self._problems) == before and isinstance(one, dict):
+                    sound = False
+            if sound and isinstance(one, dict):
                 found.append((position, one))
         return [(position, one) for position, one in found if one or key == "exclude"]
 

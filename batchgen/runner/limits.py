@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from batchgen.budget import Allowance
 from batchgen.model import Checks, Completion, InDoubt, Request
 from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Notices, Observer
 
@@ -18,6 +19,7 @@ class RunLimits:
     completion: Completion = Completion.POLL
     in_doubt: InDoubt = InDoubt.HOLD
     max_images: int | None = None  #: images asked for by this run, repeated submissions included
+    allowance: Allowance | None = None  #: what the batch's budget leaves this run; None: there is none
     job_deadline: float = 900.0  #: seconds from submission until a job is left for a later run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping

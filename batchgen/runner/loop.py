@@ -39,7 +39,7 @@ class Runner:
         self._stop = Stop(ports.observer, grace=limits.grace, leave=self.abandon)
         self._recorder = Recorder(ports, self._stop)
         self._slots = Slots(InFlightLimit(limits.concurrency))
-        self._brakes = Brakes(max_images=limits.max_images, max_wait=limits.max_wait)
+        self._brakes = Brakes(max_images=limits.max_images, allowance=limits.allowance, max_wait=limits.max_wait)
         self._submitter = Submitter(
             ports,
             limits,

@@ -66,7 +66,7 @@ class Submitter:
             record = await self._recorder.record(request, record, Resubmitted())
         elif record.state is State.FAILED:
             record = await self._recorder.record(request, record, Reopened())
-        record = await self._recorder.record(request, record, SubmitStarted())
+        record = await self._recorder.record(request, record, SubmitStarted(samples=request.samples))
         refused = False
         try:
             answer = await self._ports.api.submit(self._ports.as_sent(request))

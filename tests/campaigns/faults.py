@@ -117,7 +117,7 @@ def run_campaign(
     params = {"width": 32, "height": 24}
     manifest.write_text(json.dumps({"batch_id": "faults", "profile": "sd3", "params": params, "prompts": prompts}))
     began = time.monotonic()
-    with background(simulator) as url, _impatient(patience):
+    with background(simulator) as url, impatient(patience):
         command = ["run", str(manifest), "--out", str(out), "--base-url", url, "-vv"]
         _run_to_the_end(campaign, command, out)
         campaign.audit = simulator.audit()
@@ -170,7 +170,7 @@ def _command(campaign: Campaign, arguments: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _impatient(share: float) -> Iterator[None]:
+def impatient(share: float) -> Iterator[None]:
     """A day in seconds."""
     usual = running._limits
     timeouts = Timeouts(connect=3 * share, submit=3 * share, status=2 * share, silence=2 * share, download=5 * share)

@@ -35,9 +35,12 @@ CREATE TABLE records (                  -- what the events of each request add u
     state TEXT NOT NULL,
     images INTEGER NOT NULL,            -- stored
     attempts INTEGER NOT NULL,
+    spent INTEGER NOT NULL,             -- images asked for that may have been paid for
+    wasted INTEGER NOT NULL,            -- of those, images that will not come
+    doubted INTEGER NOT NULL,           -- of those, images of which nobody knows
     record TEXT NOT NULL                -- JSON
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX records_by_state ON records (state, images, attempts);
+CREATE INDEX records_by_state ON records (state, images, attempts, spent, wasted, doubted);
 CREATE INDEX records_by_key ON records (request_key, state);  -- states alone, without the pages that hold records
 """
 #: Bytes kept free for the answers of some hundred submissions, each of which may take a transaction of its own.
@@ -159,10 +162,12 @@ def records_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> di
 def put_record(connection: sqlite3.Connection, key: RequestKey, record: Record) -> None:
     """Let that be the request's record."""
     connection.execute(
-        "INSERT INTO records (request_key, state, images, attempts, record) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (request_key) DO UPDATE SET state = excluded.state, images = excluded.images,"
-        " attempts = excluded.attempts, record = excluded.record",
-        (key, record.state, record.stored, record.attempts, record_json.dump_json(record).decode()),
+        "INSERT OR REPLACE INTO records (request_key, state, images, attempts, spent, wasted, doubted, record)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(key, record.state, record.stored, record.attempts, record.spent, record.wasted, record.doubted),
+            record_json.dump_json(record).decode(),
+        ),
     )
 
 

@@ -30,6 +30,9 @@ class Tally:
     requests: int
     images: int  #: stored
     attempts: int  #: POSTs that reached the API, or may have
+    spent: int  #: images asked for that may have been paid for
+    wasted: int  #: of those, images that will not come
+    doubted: int  #: of those, images of POSTs whose answers were lost
 
 
 class JournalView:
@@ -62,10 +65,12 @@ class JournalView:
 
     def tallies(self) -> Mapping[State, Tally]:
         """For each state that occurs, how many requests are in it."""
-        sql = "SELECT state, count(*), sum(images), sum(attempts) FROM records GROUP BY state"
+        names = ("requests", "images", "attempts", "spent", "wasted", "doubted")
+        sums = ", ".join(f"sum({name})" for name in names[1:])
+        sql = f"SELECT state, count(*), {sums} FROM records GROUP BY state"
         with translated(self._path):
             rows = self._connection.execute(sql).fetchall()
-        return {State(state): Tally(requests=n, images=images, attempts=tries) for state, n, images, tries in rows}
+        return {State(state): Tally(**dict(zip(names, counts, strict=True))) for state, *counts in rows}
 
     def in_state(self, state: State, *, at_most: int) -> Mapping[RequestKey, Record]:
         """The first few requests in a state, by key."""

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from batchgen.cli.words.account import account_facts, account_json
 from batchgen.cli.words.phrases import money, plural, request_json
 from batchgen.lifecycle import State
 from batchgen.model import REJECTED_FOLDER, Status
@@ -62,9 +63,12 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
         lines += [f"  {_doubt_line(doubt)}" for doubt in result.doubts]
     if counts[Status.PENDING]:
         lines.append(f"  {counts[Status.PENDING]:,} pending" + (f": {result.stopped}" if result.stopped else ""))
+    elif result.stopped:
+        lines.append(f"  stopped: {result.stopped}")
     if result.under_way:
         jobs = plural(result.under_way, "submitted job")
         lines.append(f"  {jobs} left at the API; the next run collects the images, at no further cost")
+    lines += [f"  {name}: {fact}" for name, fact in account_facts(result.account)]
     lines.append(_next_step(result, shlex.join(again)))
     return "\n".join(lines)
 
@@ -72,12 +76,20 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
 def _next_step(result: RunResult, again: str) -> str:
     counts = result.samples
     if counts[Status.PENDING]:
-        return f"Next: go on with `{again}`"
+        return f"Next: {_unless_it_is_paid_for(result)}go on with `{again}`"
     if counts[Status.IN_DOUBT]:
         return f"Next: `{again} --in-doubt retry` submits them again, `--in-doubt fail` gives them up"
     if result.failed_requests:
         return f"Next: `{again} --retry failed` tries {plural(result.failed_requests, 'failed request')} again"
     return f"Next: look at {result.out}/images, or load it with pandas.read_parquet('{result.out}/metadata.parquet')"
+
+
+def _unless_it_is_paid_for(result: RunResult) -> str:
+    """What comes first where the budget does not cover what is still to make."""
+    to_make, left = result.samples[Status.PENDING] - result.account.spending.under_way, result.account.left
+    if left is None or left >= to_make:
+        return ""
+    return f"raise the budget, which covers {left:,} of the {plural(to_make, 'image')} still to make, and "
 
 
 def result_json(result: RunResult) -> dict[str, Any]:
@@ -90,6 +102,7 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "findings": dict(result.findings),
         "under_way": result.under_way,
         "in_doubt": [_doubt_json(doubt) for doubt in result.doubts],
+        **account_json(result.account),
         "stopped": result.stopped,
         "exit_code": result.exit_code,
     }
@@ -104,6 +117,7 @@ def status_text(found: BatchStatus) -> str:
         f"  submissions  {found.attempts:,} reached the API, or may have",
     ]
     lines += [f"  {state.replace('_', ' '):<11}  {plural(n, 'request')}" for state, n in found.requests.items() if n]
+    lines += [f"  {name:<11}  {fact}" for name, fact in account_facts(found.account)]
     if found.doubts:
         lines.append("In doubt (submitted, and the answer lost; may have been paid for):")
         lines += [_doubt_line(doubt) for doubt in found.doubts]
@@ -131,5 +145,6 @@ def status_json(found: BatchStatus) -> dict[str, Any]:
         "requests": {State(state).value: number for state, number in found.requests.items()},
         "images": {"wanted": found.wanted, "stored": found.stored},
         "attempts": found.attempts,
+        **account_json(found.account),
         "in_doubt": [_doubt_json(doubt) for doubt in found.doubts],
     }

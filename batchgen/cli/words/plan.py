@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from batchgen.budget import in_words
 from batchgen.cli.words.phrases import hanging, money, plural, request_json
 from batchgen.explanation import Standing, submits
 from batchgen.manifest.names import written
-from batchgen.model import Request
+from batchgen.model import NO_BUDGET, Request
 
 if TYPE_CHECKING:
     from batchgen.app.comparing import Amount, Comparison, Drift, Explanation
@@ -28,7 +30,7 @@ def preview_text(preview: Preview) -> str:
     lines += [hanging(label, text, indent=_FACT) for label, text in _facts(preview)]
     lines += [hanging("", f"row {again.row_index} is as row {again.first_row}: {_prompt(again.prompt)}", indent=_FACT)
               for again in summary.repeated]  # fmt: skip
-    lines += [hanging("warning", warning, indent=_FACT) for warning in manifest.warnings]
+    lines += [hanging("warning", warning, indent=_FACT) for warning in preview.warnings]
     lines += _requests("First requests, as they will be sent:", summary.first)
     lines += _requests("Others, drawn at random:", summary.drawn)
     if not summary.first:
@@ -51,6 +53,8 @@ def _facts(preview: Preview) -> Iterator[tuple[str, str]]:
     yield "batch", f"{manifest.batch_id}, into {preview.out}"
     price = manifest.price_per_image
     yield "cost", money(summary.cost) + (f" ({price:g} an image)" if price else "")
+    if manifest.budget != NO_BUDGET:
+        yield "budget", in_words(manifest.budget, price)
     yield "at once", plural(manifest.concurrency, "job")
     if manifest.dimensions:
         yield "sweep", " × ".join(f"{name} {size:,}" for name, size in manifest.dimensions)
@@ -106,8 +110,9 @@ def preview_json(preview: Preview) -> dict[str, Any]:
         "splits": dict(summary.splits),
         "duplicates": summary.duplicates,
         "repeated": [{"row_index": again.row_index, "first_row": again.first_row} for again in summary.repeated],
-        "warnings": list(manifest.warnings),
+        "warnings": list(preview.warnings),
         "cost": summary.cost,
+        "budget": asdict(manifest.budget),
         "first": [request_json(request) for request in summary.first],
         "drawn": [request_json(request) for request in summary.drawn],
     }
