@@ -327,7 +327,7 @@ def test_what_is_in_doubt_is_counted_as_paid_again_if_a_run_submits_it_again(
     assert "cost 1.00" not in plan("small.yaml", "--explain", *held).stdout
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(EVENTS), max_size=12), min_size=3, max_size=3))
 def test_what_was_paid_for_is_what_a_run_keeps(
     tmp_path_factory: pytest.TempPathFactory, lives: list[list[Event]]

@@ -31,7 +31,8 @@ def open_table(
 
     def records(noted: Problems, _: Collection[int] = ()) -> Iterator[Record]:
         found = islice(_records(source.lines(), separator, noted), 1, None)
-        return (record for record in found if any(record.cells))  # spreadsheets write empty rows, too
+        # Spreadsheets write empty rows, too, and editors leave a blank behind the last one.
+        return (record for record in found if any(cell and not str(cell).isspace() for cell in record.cells))
 
     before = len(problems)
     head = list(islice(_records(source.lines(), separator, problems), 2))
