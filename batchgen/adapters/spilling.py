@@ -87,6 +87,6 @@ def _opened() -> sqlite3.Connection:
 
 def _no_room(error: sqlite3.Error) -> StorageFailed:
     return StorageFailed(
-        f"The keys of so long a plan do not fit into the folder for temporary files: {error}. Nothing was sent; "
+        f"So many names do not fit into the folder for temporary files: {error}. Nothing that was paid for is lost; "
         "make room there, or name another folder in SQLITE_TMPDIR, then run the same command again."
     )

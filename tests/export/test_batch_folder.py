@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,24 @@ def test_a_reader_that_is_not_installed_is_skipped(folder: Path) -> None:
 )
 def test_what_was_loaded_is_compared_row_by_row(found: Loaded, words: str | None) -> None:
     assert difference({"train": [("a", True), ("b", False)]}, found) == words
+
+
+def checked(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "batchgen", "check", *map(str, arguments), "--readers"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_says_of_each_rule_and_reader_whether_it_holds(folder: Path, tmp_path: Path) -> None:
+    done = checked(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
+    batch = described(make_batch(tmp_path / "batch", 3, odd_rows()))
+    (batch / "metadata.csv").touch()
+    told = checked(batch, "--json")
+    assert told.returncode == 3
+    broken = [verdict for verdict in json.loads(told.stdout)["verdicts"] if verdict["complaint"]]
+    assert broken[0]["complaint"] == "metadata.csv beside metadata.parquet: remove it"
+    assert checked(batch, "--repair").returncode == 2
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
