@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from batchgen.adapters import webhook
 from batchgen.adapters.webhook import WebhookReceiver
+from batchgen.app.event_loop import run_in_loop
 from batchgen.errors import UsageError
 from batchgen.model import RequestKey
 from tests.factories import a_request
@@ -190,3 +191,13 @@ def test_no_path_without_the_secret_is_taken(path: str) -> None:
         return await receiver()._status(path)
 
     assert asyncio.run(status()) == 404
+
+
+def test_it_listens_on_the_quicker_event_loop_too() -> None:
+    pytest.importorskip("uvloop")
+
+    async def told() -> tuple[int, RequestKey]:
+        async with receiver() as opened:
+            return await call(opened.address(KEY)), await asyncio.wait_for(opened.next(), 10)
+
+    assert run_in_loop(told()) == (204, KEY)

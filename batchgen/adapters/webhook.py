@@ -12,7 +12,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Self
+from typing import Self, cast
 
 from aiohttp import web
 from aiolimiter import AsyncLimiter
@@ -141,7 +141,7 @@ class _Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
         assert self._manager is not None
         self._end = asyncio.get_running_loop().call_later(_LONGEST, transport.abort)
         open_now = self._manager.connections
