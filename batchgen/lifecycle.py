@@ -168,7 +168,6 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.IN_DOUBT, Resubmitted): (State.PLANNED,),
         (State.IN_DOUBT, GaveUp): (State.FAILED,),
         (State.SUBMITTED, JobCompleted): (State.READY,),
-        (State.SUBMITTED, ImagesKept): (State.SUBMITTED,),
         (State.SUBMITTED, ImagesStored): (State.STORED,),
         (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED),
         (State.READY, ImagesKept): (State.READY,),

@@ -208,12 +208,12 @@ def test_a_job_that_fails_is_seen_by_its_notice_too() -> None:
     assert len(jobs.polled) == 3
 
 
-def test_with_early_links_the_status_endpoint_is_hardly_asked() -> None:
+def test_with_early_links_one_question_a_job_is_enough() -> None:
     lasts = {f"key-{n:04d}": random.Random(n).uniform(6, 9) for n in range(100)}
     jobs = early(lasts=lasts, concurrency=10)
     wanted = requests(100, params={"samples": 2})
     assert jobs.run(wanted) == [State.STORED] * 100
-    assert len(jobs.polled) <= 12
+    assert len(jobs.polled) <= 112
     assert len(jobs.scene.store.files) == 200
     assert all(jobs.scene.record(request).urls == () for request in wanted)
 
@@ -224,7 +224,7 @@ def test_whatever_a_link_gives_before_the_end_is_no_image(until_then: bytes) -> 
     wanted = requests(20, params={"width": 8, "height": 8})
     assert jobs.run(wanted) == [State.STORED] * 20
     assert tiny_png(64, 64) not in jobs.scene.store.files.values()
-    assert len(jobs.polled) <= 8
+    assert len(jobs.polled) <= 28
 
 
 def test_a_placeholder_as_large_as_the_image_is_found_out_before_anything_is_stored() -> None:
@@ -232,6 +232,43 @@ def test_a_placeholder_as_large_as_the_image_is_found_out_before_anything_is_sto
     jobs = early(until_then=placeholder)
     assert jobs.run(requests(20, params={"width": 8, "height": 8})) == [State.STORED] * 20
     assert placeholder not in jobs.scene.store.files.values()
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 16])
+def test_a_placeholder_is_found_out_although_links_have_told_the_truth_before(concurrency: int) -> None:
+    placeholder = tiny_png(8, 8, (9, 9, 9))
+    jobs = early(until_then=placeholder, lasts={"key-0000": 0.0}, concurrency=concurrency)
+    usual = jobs.scene.api._download._function
+    assert usual is not None
+
+    def download(url: str) -> Any:  # nothing while the job is queued, a placeholder while it is worked at
+        job_id = JobId(url.split("/")[-2])
+        queued = jobs._end[job_id] - jobs.scene.clock.monotonic() > 4
+        return ResultUnavailable("404", http_status=404) if queued else usual(url)
+
+    jobs.scene.api._download._function = download
+    assert jobs.run(requests(24, params={"width": 8, "height": 8})) == [State.STORED] * 24
+    assert len(jobs.scene.store.files) == 24
+    assert placeholder not in jobs.scene.store.files.values()
+
+
+def test_the_picture_of_an_earlier_job_behind_the_same_link_is_not_taken_for_this_jobs() -> None:
+    jobs = early(lasts={"key-0000": 0.5}, concurrency=1, early=lambda _: ("https://images.test/fox-0",))
+    shown = [ResultUnavailable("404", http_status=404)]
+    usual = jobs.scene.api._download._function
+    assert usual is not None
+
+    def download(url: str) -> Any:
+        ended = [job_id for job_id in jobs._end if jobs._has_ended(job_id)]
+        if url != "https://images.test/fox-0":
+            return usual(url)
+        return tiny_png(8, 8, (7, 7, len(ended))) if ended else shown[0]
+
+    jobs.scene.api._download._function = download
+    wanted = requests(4)
+    assert jobs.run(wanted) == [State.STORED] * 4
+    links = [jobs.scene.record(request).images[0].source_url for request in wanted]
+    assert [link.split("/")[-2] for link in links] == [f"job-key-{n:04d}" for n in range(4)]
 
 
 def test_early_links_that_never_hold_an_image_are_no_longer_tried() -> None:
@@ -246,31 +283,17 @@ def test_a_job_that_failed_is_found_by_the_status_endpoint_although_its_links_st
     assert jobs.run(requests(3)) == [State.STORED, State.FAILED, State.STORED]
 
 
-def test_an_image_that_was_there_early_is_kept_although_its_job_then_fails() -> None:
-    def download(url: str) -> ResultUnavailable | None:
-        return ResultUnavailable("404", http_status=404) if url.endswith("/1") else None
-
-    jobs = early(ends={"key-0009": FAILED}, concurrency=1)
-    wanted = requests(10, params={"samples": 2})
+def test_a_picture_behind_the_links_of_a_job_that_fails_is_no_image() -> None:
+    jobs = early(ends={"key-0001": FAILED, "key-0003": FAILED}, concurrency=1)
     usual = jobs.scene.api._download._function
     assert usual is not None
-    jobs.scene.api._download._function = lambda url: download(url) if "key-0009" in url else usual(url)
-    assert jobs.run(wanted) == [State.STORED] * 10
-    record = jobs.scene.record(wanted[9])
-    assert [image.sample for image in record.images] == [0]
-    assert [(lost.sample, lost.failure) for lost in record.missing] == [(1, FAILED.failure)]
-
-
-def test_an_image_that_was_there_early_is_on_record_for_the_next_run() -> None:
-    jobs = early(concurrency=1, job_deadline=60.0)
-    usual = jobs.scene.api._download._function
-    assert usual is not None
-    late = ResultUnavailable("404", http_status=404)
-    jobs.scene.api._download._function = lambda url: late if url.endswith("job-key-0009/1") else usual(url)
-    jobs.scene.api._status._function = lambda job_id: Working(state="?") if "0009" in job_id else jobs._status(job_id)
-    wanted = requests(10, params={"samples": 2})
-    assert jobs.run(wanted)[9] is State.SUBMITTED
-    assert [image.sample for image in jobs.scene.record(wanted[9]).images] == [0]
+    notice = tiny_png(8, 8, (1, 2, 3))
+    failing = ("job-key-0001", "job-key-0003")
+    jobs.scene.api._download._function = lambda url: notice if url.split("/")[-2] in failing else usual(url)
+    wanted = requests(4, params={"width": 8, "height": 8})
+    assert jobs.run(wanted) == [State.STORED, State.FAILED, State.STORED, State.FAILED]
+    assert notice not in jobs.scene.store.files.values()
+    assert jobs.scene.record(wanted[1]).images == ()
 
 
 def test_too_few_early_links_are_not_tried() -> None:

@@ -49,13 +49,13 @@ def test_no_trace_of_a_webhooks_address_is_left_in_the_folder(place: Place) -> N
     assert secrets.pop().encode() not in left
 
 
-def test_early_links_give_the_images_without_asking(place: Place) -> None:
+def test_early_links_make_one_question_a_job_enough(place: Place) -> None:
     place.many(60, samples=2)
     result = place.run(completion=Completion.EARLY_URLS)
     audit = place.simulator.audit()
     assert result.exit_code == 0
     assert audit.accepted == 60
-    assert audit.status_calls <= 20  # those of the first jobs, of which no link had told yet
+    assert audit.status_calls <= 90  # one a job, and a few while it is unknown how long jobs take
 
 
 @pytest.mark.parametrize("early", Early)

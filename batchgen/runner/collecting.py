@@ -29,13 +29,6 @@ class Lost:
     passing: bool  #: whether the trouble may pass: an outage, a time limit, a link that is not ready or has expired
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """All images of a job, safe on disk before the API said that it had ended."""
-
-    images: tuple[StoredImage, ...]
-
-
 class Collector:
     """Fetches images, so many at once.
 
@@ -100,22 +93,6 @@ class Collector:
         except ResultUnavailable:
             return False
 
-    async def attempt(self, request: Request, sample: int, url: str) -> StoredImage | None:
-        """The sample behind an early link, safe on disk; None if the link does not give it now. Tried once.
-
-        Raises:
-            StorageFailed: the disk does not take the image.
-        """
-
-        def keep(content: bytes) -> StoredImage | None:
-            image = self._verify(content)
-            return None if _is_placeholder(image, request) else self._keep(request, sample, url, content, image)
-
-        try:
-            return await self._fetch(url, keep)
-        except ResultUnavailable:
-            return None
-
     async def _fetch(self, url: str, use: Callable[[bytes], Used]) -> Used:
         """What a thread makes of the bytes behind the link."""
         async with self._lane:  # held while decoding too: that is what bounds the memory
@@ -145,7 +122,8 @@ class Collector:
 class EarlyLinks:
     """Links that came with the acceptance of a job, and hold its images once it has ended.
 
-    What they answer until then is not documented: whatever is no image that passes the check means 'not yet'.
+    What they answer until then is not documented: whatever is no image that passes the check means 'not yet'; and what
+    passes is a sign of the end, and no more. Nothing is kept of it.
 
     Args:
         urls: one for each sample.
@@ -154,34 +132,15 @@ class EarlyLinks:
     def __init__(self, collector: Collector, request: Request, urls: Sequence[str]) -> None:
         self._collector = collector
         self._request = request
-        self._urls = urls[: request.samples]
-        self._images: dict[int, StoredImage] = {}
-
-    @property
-    def images(self) -> Sequence[StoredImage]:
-        """Those that are safe on disk by now."""
-        return tuple(self._images.values())
+        self._left = list(urls[: request.samples])  # that have shown nothing yet
 
     async def shown(self) -> bool:
-        """Whether the first of them gives what may be its image; nothing is kept."""
-        return await self._collector.shows(self._request, self._urls[0])
-
-    async def fetched(self) -> Fetched | None:
-        """All of the job's images; None while one is not there. What is there is fetched once.
-
-        Raises:
-            StorageFailed: the disk does not take an image.
-        """
-        left = [sample for sample in range(len(self._urls)) if sample not in self._images]
-        for samples in (left[:1], left[1:]):  # one tells whether the others are worth trying
-            images = await asyncio.gather(*(self._attempt(sample) for sample in samples))
-            self._images.update({image.sample: image for image in images if image is not None})
-            if None in images:
-                return None
-        return Fetched(tuple(self._images[sample] for sample in sorted(self._images)))
-
-    async def _attempt(self, sample: int) -> StoredImage | None:
-        return await self._collector.attempt(self._request, sample, self._urls[sample])
+        """Whether each of them has given what may be its image by now; asked in order, as far as they do."""
+        while self._left:
+            if not await self._collector.shows(self._request, self._left[0]):
+                return False
+            del self._left[0]
+        return True
 
 
 def _is_placeholder(image: VerifiedImage, request: Request) -> bool:

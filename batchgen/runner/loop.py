@@ -11,7 +11,7 @@ from batchgen.lifecycle import ENDED, AnswerLost, GaveUp, ImagesStored, Record, 
 from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
 from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, Brakes, InFlightLimit, backoff
 from batchgen.ports import Claim, Feed, Notices
-from batchgen.runner.collecting import Collector, EarlyLinks, Fetched, Lost
+from batchgen.runner.collecting import Collector, EarlyLinks, Lost
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.polls import Polls
 from batchgen.runner.recording import Recorder
@@ -210,17 +210,10 @@ class Runner:
         try:
             end = await self._polls.ended(job)
         except Overdue:
-            if job.early is not None:
-                record = await self._recorder.record_kept(request, record, job.early.images)
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)
             raise
-        if job.early is not None and not isinstance(end, Fetched):
-            record = await self._recorder.record_kept(request, record, job.early.images)
-        record = await self._recorder.record_end(request, record, end)
-        if record.state is State.STORED:
-            self._brakes.stored()
-        return record
+        return await self._recorder.record_end(request, record, end)
 
     def _awaited(self, request: Request, record: Record, *, fresh: bool) -> Awaited:
         assert record.job_id is not None

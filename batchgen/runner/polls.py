@@ -23,7 +23,6 @@ from batchgen.policy import (
     quiet_after,
 )
 from batchgen.ports import Clock, Completed, Failed, ImageAPI, JobStatus, Working
-from batchgen.runner.collecting import EarlyLinks
 from batchgen.runner.watching import Awaited, End, Overdue, Schedule, Watch, settle
 
 #: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
@@ -52,7 +51,6 @@ class Polls:
         self._told: dict[RequestKey, Watch] = {}  #: those of which a notice may tell
         self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
         self._notices, self._links = Reliance(), Reliance()
-        self._links_proven = False  #: whether the API has confirmed what a link had told
         self._awaited: set[Watch] = set()
         self.learned = Durations(going_on=self._ages_at_work)
 
@@ -128,7 +126,9 @@ class Polls:
 
     def _tries_links(self, watch: Watch) -> bool:
         now = self._clock.monotonic()
-        return watch.job.early is not None and self._links.justified and now < min(watch.backstop, watch.deadline)
+        if watch.job.early is None or watch.shown or not self._links.justified:
+            return False
+        return now < min(watch.backstop, watch.deadline)
 
     async def _asked(self, watch: Watch, question: Coroutine[object, object, None]) -> None:
         try:
@@ -137,24 +137,11 @@ class Polls:
             settle(watch, error)
 
     async def _try_links(self, watch: Watch) -> None:
+        """Pictures behind its links are a reason to ask, and no more: until the end there may be others."""
         assert watch.job.early is not None
-        if not self._links_proven:
-            await self._prove_links(watch, watch.job.early)
-            return
         tried = self._clock.monotonic()
-        fetched = await watch.job.early.fetched()
-        if fetched is None:
+        if not await watch.job.early.shown():
             watch.worked = tried - watch.submitted
-            self._again(watch, self._wait(watch))
-            return
-        self._links.seen()
-        watch.asked = tried
-        self._learn(watch)
-        settle(watch, fetched)
-
-    async def _prove_links(self, watch: Watch, early: EarlyLinks) -> None:
-        """The first picture of a run is not believed: some hosts may give another until the image is there."""
-        if not await early.shown():
             self._again(watch, self._wait(watch))
             return
         watch.shown = True
@@ -200,7 +187,7 @@ class Polls:
             message = f"Job {watch.job.job_id} has not ended within {GIVE_UP_AFTER / 3600:.0f} hours."
             settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))
             return
-        if watch.shown and not self._links_proven:
+        if watch.shown:
             self._links.deceived()
         watch.in_vain += told
         watch.backstop = self._clock.monotonic() + self._backstop(watch)
@@ -219,7 +206,7 @@ class Polls:
         """What the end of a job says about the signs that were to tell of it."""
         waited = False  # for a sign that did not come: that says nothing about how long jobs take
         if watch.shown:
-            self._links_proven = True
+            self._links.seen()
         elif watch.job.early is not None:
             waited = self._links.justified
             self._links.missed()

@@ -9,7 +9,6 @@ from batchgen.lifecycle import Event, ImagesKept, ImagesStored, JobCompleted, Jo
 from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
 from batchgen.policy import JOB_FAILURES
 from batchgen.ports import Completed, Failed
-from batchgen.runner.collecting import Fetched
 from batchgen.runner.limits import Ports
 from batchgen.runner.stopping import Stop
 
@@ -48,15 +47,12 @@ class Recorder:
             return record
         return await self.record(request, record, ImagesKept(images=tuple(safe[sample] for sample in sorted(safe))))
 
-    async def record_end(self, request: Request, record: Record, end: Completed | Failed | Fetched) -> Record:
+    async def record_end(self, request: Request, record: Record, end: Completed | Failed) -> Record:
         """The record after the end of the request's job.
 
         Raises:
             AccountBlocked: the account is why it failed.
         """
-        if isinstance(end, Fetched):
-            record = await self.record_paid(request, record, JobCompleted(urls=record.early_urls))
-            return await self.record_paid(request, record, ImagesStored(images=end.images))
         if isinstance(end, Completed):
             completed = JobCompleted(urls=end.urls, job_id=end.job_id, response=end.response)
             return await self.record_paid(request, record, completed)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from batchgen.model import JobId, RequestKey
 from batchgen.ports import Clock, Completed, Failed
-from batchgen.runner.collecting import EarlyLinks, Fetched
+from batchgen.runner.collecting import EarlyLinks
 
-End = Completed | Failed | Fetched
+End = Completed | Failed
 
 
 class Overdue(Exception):
@@ -45,7 +45,7 @@ class Watch:
     asked: float = 0.0  #: monotonic; the last question about it
     worked: float = 0.0  #: its age, in seconds, when it was last asked about and went on
     asking: bool = False
-    shown: bool = False  #: whether its links gave a picture before any had been shown to tell the truth
+    shown: bool = False  #: whether its links gave pictures, which is why it was asked about
     backstop: float = 0.0  #: monotonic; until then its links are tried instead
     heard: bool = False  #: whether a notice came since the last question
     in_vain: int = 0  #: notices after which it went on
