@@ -176,6 +176,7 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.READY, GaveUp): (State.FAILED,),
         (State.FAILED, Reopened): (State.PLANNED, State.SUBMITTED),
         (State.STORED, ImagesLost): (State.SUBMITTED, State.READY),
+        (State.STORED, Reopened): (State.SUBMITTED,),
     }
 )
 
@@ -185,6 +186,8 @@ ENDED = frozenset({State.STORED, State.FAILED})
 OPEN = frozenset({State.SUBMITTING, State.IN_DOUBT, State.SUBMITTED, State.READY})
 #: Failures of requests that were paid for all the same, or may have been.
 _PAID = (FailureKind.JOB_LOST, FailureKind.RESULT_LOST, FailureKind.ANSWER_LOST)
+#: Failures after which the API may still have what was paid for.
+MAY_STILL_EXIST = frozenset({FailureKind.JOB_LOST, FailureKind.RESULT_LOST})
 
 
 class IllegalStep(RuntimeError):
@@ -226,6 +229,13 @@ class Record:
         at_the_api = self.state in (State.SUBMITTING, State.SUBMITTED, State.READY)
         hoped_for = self.samples if at_the_api else min(self.samples, len(self.images))
         return self.spent - self.doubted - hoped_for
+
+    @property
+    def may_be_had(self) -> frozenset[FailureKind]:
+        """Why samples of a job that can be asked are missing, where the API may still have them."""
+        if self.state is not State.STORED or self.job_id is None:
+            return frozenset()
+        return MAY_STILL_EXIST.intersection(lost.failure.kind for lost in self.missing)
 
 
 def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record:
@@ -270,8 +280,9 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
         case Resubmitted():
             return replace(record, state=State.PLANNED)
         case Reopened():
-            state = State.SUBMITTED if event.ask else State.PLANNED
-            return replace(record, state=state, job_failures=0, results_lost=0, reopened=True)
+            again = record.state is State.FAILED  # what is stored in part is asked about, and never paid for anew
+            state = State.PLANNED if again and not event.ask else State.SUBMITTED
+            return replace(record, state=state, job_failures=0, results_lost=0, reopened=again)
         case JobCompleted():
             return replace(
                 record,

@@ -15,6 +15,8 @@ JOB_FAILURES = 3
 LINK_TRIES = 8
 #: Times a job is asked for fresh links before images that are gone for good count as lost.
 FRESH_LINKS = 2
+#: Seconds after the end of a job in which what is no whole image behind its link may still become one.
+SETTLING = 300.0
 #: A job counts as lost after so many answers in a row that do not know it, over so many seconds.
 UNKNOWN_JOB_ANSWERS, UNKNOWN_JOB_SECONDS = 5, 300.0
 #: Seconds after which trouble that may pass is taken for lasting: links live 24 hours at most (documented).

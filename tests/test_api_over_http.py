@@ -297,8 +297,6 @@ async def test_links_that_have_expired_are_fetched_anew_from_the_job_and_nothing
 
 
 SPOILT: dict[str, Reply] = {
-    "a truncated image": reply(200, picture(64, 64)[:-20]),
-    "a page instead of an image": reply(200, b"<html>Not found</html>", Content_Type="image/png"),
     "a redirect loop": reply(302, Location="/images/again"),
     "a redirect into a private network": reply(302, Location="https://10.0.0.1/a"),
     "a redirect to a cloud's metadata": reply(302, Location="https://169.254.169.254/latest/meta-data"),
@@ -319,6 +317,8 @@ async def test_a_link_that_gives_no_image_for_good_is_refreshed_twice_and_then_l
 
 
 PASSING: dict[str, Reply] = {
+    "a truncated image": reply(200, picture(64, 64)[:-20]),
+    "a page instead of an image": reply(200, b"<html>Come back</html>", Content_Type="image/png"),
     "404": reply(404),
     "403": reply(403, b"not yet"),
     "500": reply(500),

@@ -94,9 +94,15 @@ def test_however_events_arrive_what_is_stored_has_images(events: list[Event]) ->
     assert record.attempts >= 0
 
 
-def test_an_ended_request_is_reopened_only_if_it_failed_or_its_images_are_lost() -> None:
+def test_an_ended_request_is_reopened_only_if_it_failed_in_part_at_least_or_its_images_are_lost() -> None:
     leaving = {(state, event) for state, event in TABLE if state in ENDED}
-    assert leaving == {(State.FAILED, Reopened), (State.STORED, ImagesLost)}
+    assert leaving == {(State.FAILED, Reopened), (State.STORED, Reopened), (State.STORED, ImagesLost)}
+
+
+def test_what_is_stored_in_part_is_reopened_with_its_images_and_without_leave_to_pay_anew() -> None:
+    record = after(SubmitStarted(), SubmitAccepted(job_id=JobId("1")), JobCompleted(urls=("a", "b")),
+                   ImagesStored(images=(IMAGE,)), Reopened())  # fmt: skip
+    assert (record.state, record.images, record.reopened) == (State.SUBMITTED, (IMAGE,), False)
 
 
 STORED_PAIR = (

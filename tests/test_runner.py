@@ -364,11 +364,58 @@ def test_a_link_that_fails_for_a_while_is_tried_again() -> None:
     assert scene.run(requests(1)) == [State.STORED]
 
 
-def test_damaged_bytes_are_fetched_anew_by_fresh_links_and_never_stored() -> None:
-    scene = Scene(MemoryImageAPI(download={"prompt 0": [b"<html>not an image</html>"]}))
+def test_what_is_no_image_yet_is_tried_again_for_a_host_may_be_a_little_behind_the_api() -> None:
+    scene = Scene()
+    scene.api._download._function = lambda _: b"<html>come back</html>" if scene.clock.monotonic() < 100 else None
     wanted = requests(1)
     assert scene.run(wanted) == [State.STORED]
-    assert scene.record(wanted[0]).results_lost == 1
+    assert len(scene.api.submitted) == 1
+    assert len(scene.api.downloaded) <= 2 * 8
+
+
+def test_damaged_bytes_are_lost_in_the_end_and_never_stored_or_silently_paid_again() -> None:
+    scene = Scene(MemoryImageAPI(download=lambda _: b"<html>not an image</html>"))
+    wanted = requests(1)
+    assert scene.run(wanted) == [State.FAILED]
+    failure = scene.record(wanted[0]).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.RESULT_LOST
+    assert (len(scene.api.submitted), len(scene.api.polled), scene.store.files) == (1, 4, {})
+    assert scene.seconds > 60
+
+
+def test_damaged_bytes_of_a_job_that_ended_long_ago_are_not_tried_again_and_again() -> None:
+    found = Completed(urls=("https://h/1",))
+    scene = Scene(MemoryImageAPI(status=lambda _: found, download=lambda _: b"no image"))
+    [request] = requests(1)
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("j")), JobCompleted(urls=("https://h/1",)))
+    scene.clock._start += 3_600
+    assert scene.run([request]) == [State.FAILED]
+    assert len(scene.api.downloaded) == 3
+
+
+def test_a_sample_that_was_lost_is_asked_for_again_and_the_others_stay() -> None:
+    scene = Scene(MemoryImageAPI(polls=0, download=lambda url: GONE_IMAGE if url.endswith("/1") else None))
+    [request] = requests(1, params={"samples": 2})
+    assert scene.run([request]) == [State.STORED]
+    assert scene.record(request).may_be_had == {FailureKind.RESULT_LOST}
+    scene.api._download._function = None
+    before = len(scene.api.downloaded)
+    assert scene.run([request]) == [State.STORED]
+    record = scene.record(request)
+    assert [image.sample for image in record.images] == [0, 1]
+    assert (record.missing, record.may_be_had) == ((), frozenset())
+    assert (len(scene.api.submitted), len(scene.api.downloaded) - before) == (1, 1)
+
+
+def test_a_sample_whose_job_is_gone_by_now_stays_missing_and_is_never_paid_again() -> None:
+    scene = Scene(MemoryImageAPI(polls=0, download=lambda url: GONE_IMAGE if url.endswith("/1") else None))
+    [request] = requests(1, params={"samples": 2})
+    scene.run([request])
+    lost = Failure(kind=FailureKind.JOB_LOST, message="unknown")
+    scene.api._status._function = lambda _: Failed(failure=lost, retryable=True)
+    assert scene.run([request]) == [State.STORED]
+    assert [image.sample for image in scene.record(request).images] == [0]
     assert len(scene.api.submitted) == 1
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, islice
 from typing import Protocol
 
-from batchgen.lifecycle import ENDED, Record, State
+from batchgen.lifecycle import ENDED, MAY_STILL_EXIST, Record, State
 from batchgen.model import FailureKind, Request, RequestKey
 from batchgen.ports import Claim, Journal
 
@@ -26,7 +26,8 @@ class PlanFeed:
 
     Args:
         plan: read twice at most.
-        retry: failed requests of these kinds are handed out again.
+        retry: failed requests of these kinds are handed out again, and those stored in part for such a reason whose
+            job can be asked.
     """
 
     def __init__(self, plan: FrozenPlan, journal: Journal, *, retry: frozenset[FailureKind] = frozenset()) -> None:
@@ -49,7 +50,9 @@ class PlanFeed:
         unfinished = frozenset(self._journal.unfinished())
         if unfinished:
             yield from self._look_up(self._plan.without(lambda keys: set(keys) - unfinished))
-        over = {State.STORED} if self._retry else ENDED
+        over = ENDED
+        if self._retry:  # what is stored may be so in part
+            over = frozenset() if self._retry & MAY_STILL_EXIST else frozenset({State.STORED})
 
         def done(keys: Sequence[RequestKey]) -> Collection[RequestKey]:
             states = self._journal.states(keys)
@@ -64,7 +67,9 @@ class PlanFeed:
             yield from (Claim(request, records.get(request.key, Record())) for request in some)
 
     def _wanted(self, record: Record) -> bool:
-        """Whether anything is to be done; a retry looks at failed requests only by their kind of failure."""
+        """Whether anything is to be done; a retry looks at what ended only by its kind of failure."""
+        if record.state is State.STORED:
+            return bool(record.may_be_had & self._retry)
         if record.state is State.FAILED:
             return record.failure is not None and record.failure.kind in self._retry
         return True

@@ -50,26 +50,32 @@ class Collector:
         self._threads.shutdown(cancel_futures=True)
 
     async def collect(
-        self, request: Request, urls: Sequence[str], have: Sequence[StoredImage] = ()
+        self, request: Request, urls: Sequence[str], have: Sequence[StoredImage] = (), *, settled: bool = True
     ) -> tuple[list[StoredImage], list[Lost]]:
         """Every sample that a link is for, in order: those that are safe on disk, and the others.
 
         Args:
             have: those that are safe already.
+            settled: whether what is no image now will be none later; a host may be a little behind the API.
 
         Raises:
             StorageFailed: the disk does not take an image.
         """
         safe = {image.sample: image for image in have}
         left = [sample for sample in range(min(len(urls), request.samples)) if sample not in safe]
-        found = await asyncio.gather(*(self._sample(request, sample, urls[sample]) for sample in left))
+        found = await asyncio.gather(*(self._sample(request, sample, urls[sample], settled=settled) for sample in left))
         safe.update({one.sample: one for one in found if isinstance(one, StoredImage)})
         return [safe[sample] for sample in sorted(safe)], [one for one in found if isinstance(one, Lost)]
 
-    async def _sample(self, request: Request, sample: int, url: str) -> StoredImage | Lost:
+    async def _sample(self, request: Request, sample: int, url: str, *, settled: bool) -> StoredImage | Lost:
 
         def keep(content: bytes) -> StoredImage:
-            return self._keep(request, sample, url, content, self._verify(content))
+            try:
+                image = self._verify(content)
+            except ResultUnavailable as unusable:
+                unusable.permanent &= settled
+                raise
+            return self._keep(request, sample, url, content, image)
 
         tries = 0
         while True:

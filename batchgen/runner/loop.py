@@ -7,9 +7,19 @@ import random
 from collections.abc import Sequence
 
 from batchgen.errors import StorageFailed
-from batchgen.lifecycle import ENDED, AnswerLost, GaveUp, ImagesStored, Record, Reopened, ResultLost, State
+from batchgen.lifecycle import (
+    ENDED,
+    MAY_STILL_EXIST,
+    AnswerLost,
+    GaveUp,
+    ImagesStored,
+    Record,
+    Reopened,
+    ResultLost,
+    State,
+)
 from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
-from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, Brakes, InFlightLimit, backoff
+from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, SETTLING, Brakes, InFlightLimit, backoff
 from batchgen.ports import Claim, Feed, Notices
 from batchgen.runner.collecting import Collector, EarlyLinks, Lost
 from batchgen.runner.limits import Ports, RunLimits
@@ -20,8 +30,6 @@ from batchgen.runner.stopping import Stop
 from batchgen.runner.submitting import Submitter
 from batchgen.runner.watching import Awaited, Overdue
 
-#: Failures after which the API may still have what was paid for.
-_MAY_STILL_EXIST = (FailureKind.JOB_LOST, FailureKind.RESULT_LOST)
 #: Seconds that an earlier run's job is asked about, however old it is.
 _ASK_AT_LEAST = 60.0
 
@@ -128,7 +136,7 @@ class Runner:
 
     async def _carry(self, request: Request, record: Record) -> None:
         """Take the request from where it stands to its end, or as far as this run may."""
-        if record.state is State.FAILED:
+        if record.state in ENDED:
             record = await self._reopen(request, record)
         links_lost = record.results_lost
         while record.state not in ENDED:
@@ -153,9 +161,9 @@ class Runner:
                     raise AssertionError(record.state)
 
     async def _reopen(self, request: Request, record: Record) -> Record:
-        """Try again what had failed: for nothing, where the API may still have it."""
-        lost = record.failure is not None and record.failure.kind in _MAY_STILL_EXIST
-        if lost and record.job_id is not None:
+        """Try again what had failed, in whole or in part: for nothing, where the API may still have it."""
+        lost = record.failure is not None and record.failure.kind in MAY_STILL_EXIST
+        if record.may_be_had or (lost and record.job_id is not None):
             return await self._recorder.record(request, record, Reopened(ask=True))
         return await self._submit_in_slot(request, record)
 
@@ -241,7 +249,9 @@ class Runner:
         """
         if isinstance(self._stop.error, StorageFailed):
             raise Overdue  # no room for images; the next run fetches them
-        images, lost = await self._collector.collect(request, record.urls, record.images)
+        age = self._ports.clock.now() - (record.completed_at or 0.0)
+        settled = age >= SETTLING or fresh_links >= FRESH_LINKS
+        images, lost = await self._collector.collect(request, record.urls, record.images, settled=settled)
         stored = ImagesStored(images=tuple(images), missing=_missing(request, images, lost))
         if not lost:
             self._brakes.stored()
@@ -250,7 +260,10 @@ class Runner:
         self._ports.observer.trouble(request, failure.message)
         record = await self._recorder.record_kept(request, record, images)
         if record.job_id is not None and fresh_links < FRESH_LINKS:
-            return await self._recorder.record(request, record, ResultLost(failure=failure))
+            record = await self._recorder.record(request, record, ResultLost(failure=failure))
+            if fresh_links:  # links that were fresh are no better: the host needs time
+                await self._ports.clock.sleep(backoff(fresh_links, draw=self._chance.random(), base=5.0))
+            return record
         age = self._ports.clock.now() - (record.completed_at or 0.0)
         if age < GIVE_UP_AFTER and any(one.passing for one in lost):
             self._ports.observer.overdue(request, record)
