@@ -19,6 +19,10 @@ FRESH_LINKS = 2
 SETTLING = 300.0
 #: A job counts as lost after so many answers in a row that do not know it, over so many seconds.
 UNKNOWN_JOB_ANSWERS, UNKNOWN_JOB_SECONDS = 5, 300.0
+#: Answers in a row that refuse the account before a question about a job counts as refused: one may be a gateway's.
+BLOCKED_ANSWERS = 2
+#: Questions without a usable answer after which a job is left that one answer would be enough for.
+TROUBLES_AT_ONCE = 3
 #: Seconds after which trouble that may pass is taken for lasting: links live 24 hours at most (documented).
 GIVE_UP_AFTER = 86_400.0
 #: Submissions in a row that may end in doubt, or be refused for their input, before the run stops.

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.durations import Durations
-from batchgen.errors import ResultUnavailable, StorageFailed, TryLater
+from batchgen.errors import RequestRefused, ResultUnavailable, StorageFailed, TryLater
 from batchgen.lifecycle import JobCompleted, JobFailed, State, SubmitAccepted, SubmitStarted
 from batchgen.model import Completion, Failure, FailureKind, JobId, Request, RequestKey, VerifiedImage
 from batchgen.policy import (
@@ -347,6 +347,17 @@ def test_a_later_detached_run_collects_what_is_done_and_asks_about_the_rest_once
     assert states == [State.SUBMITTED, State.STORED, State.SUBMITTED, State.STORED, State.SUBMITTED, State.SUBMITTED]
     assert len(jobs.polled) == 4
     assert len(jobs.scene.api.submitted) == 2
+
+
+@pytest.mark.parametrize("trouble", [TryLater("500", http_status=500), RequestRefused("404", http_status=404)])
+def test_a_detached_run_does_not_wait_for_a_status_endpoint_that_is_out_of_order(trouble: Exception) -> None:
+    jobs = Jobs(completion=Completion.DETACH)
+    [request] = requests(1)
+    jobs.scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=jobs.add(request, ends_in=0.0)))
+    jobs.scene.api._status._function = lambda _: trouble
+    assert jobs.run([request]) == [State.SUBMITTED]
+    assert jobs.scene.seconds < 5
+    assert jobs.scene.told.left_to_a_later_run == [request]
 
 
 def test_a_detached_run_downloads_images_that_wait() -> None:

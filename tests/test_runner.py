@@ -782,3 +782,17 @@ def test_a_lost_answer_of_an_earlier_run_keeps_its_reason() -> None:
     scene.remember(request, SubmitStarted(), AnswerLost(failure=lost))
     scene.run([request])
     assert scene.record(request).failure == lost
+
+
+def test_one_refusal_of_the_account_about_a_job_is_asked_about_again() -> None:
+    scene = Scene(MemoryImageAPI(status={"prompt 3": [BLOCKED], "prompt 5": [None, BLOCKED]}))
+    assert scene.run(requests(12)) == [State.STORED] * 12
+    assert scene.runner.error is None
+
+
+def test_a_refusal_of_the_account_that_another_answer_agrees_with_stops_the_run() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: BLOCKED))
+    states = scene.run(requests(40))
+    assert scene.runner.error is BLOCKED
+    assert set(states) == {State.SUBMITTED, State.PLANNED}
+    assert len(scene.api.polled) <= 2 * len(scene.api.submitted)

@@ -10,10 +10,12 @@ from collections.abc import Coroutine, Iterable
 from aiolimiter import AsyncLimiter
 
 from batchgen.durations import Durations
-from batchgen.errors import RequestRefused, TryLater
+from batchgen.errors import AccountBlocked, RequestRefused, TryLater
 from batchgen.model import Failure, FailureKind, RequestKey
 from batchgen.policy import (
+    BLOCKED_ANSWERS,
     GIVE_UP_AFTER,
+    TROUBLES_AT_ONCE,
     UNKNOWN_JOB_ANSWERS,
     UNKNOWN_JOB_SECONDS,
     Reliance,
@@ -171,7 +173,13 @@ class Polls:
         except RequestRefused as refused:
             self._after_unknown(watch, refused)
             return
-        watch.troubles = watch.unknown = 0
+        except AccountBlocked:
+            watch.blocked += 1
+            if watch.blocked >= BLOCKED_ANSWERS:
+                raise
+            self._again(watch, backoff(watch.blocked, draw=self._chance.random()))
+            return
+        watch.troubles = watch.unknown = watch.blocked = 0
         self._last_known = self._clock.monotonic()
         if isinstance(status, Working):
             watch.worked = watch.asked - watch.submitted
@@ -236,6 +244,9 @@ class Polls:
         watch.troubles += 1
         if trouble.retry_after is not None:
             self._schedule.not_before = max(self._schedule.not_before, self._clock.monotonic() + trouble.retry_after)
+        if watch.job.once and watch.troubles >= TROUBLES_AT_ONCE:
+            settle(watch, Overdue())
+            return
         self._again(watch, backoff(watch.troubles, draw=self._chance.random(), base=0.5, cap=30.0))
 
     def _after_unknown(self, watch: Watch, refused: RequestRefused) -> None:
@@ -247,6 +258,8 @@ class Polls:
             message = f"The API cannot give the result of job {watch.job.job_id}: {refused.message}"
             failure = Failure(kind=FailureKind.JOB_LOST, message=message, http_status=refused.http_status)
             settle(watch, Failed(failure=failure, retryable=False))
+        elif watch.job.once and watch.unknown >= TROUBLES_AT_ONCE:
+            settle(watch, Overdue())
         else:
             self._again(watch, backoff(watch.unknown, draw=self._chance.random()))
 

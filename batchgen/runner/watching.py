@@ -52,6 +52,7 @@ class Watch:
     unknown: int = 0  #: answers in a row that did not know the job
     unknown_since: float = 0.0  #: monotonic; of the first of them
     troubles: int = 0  #: calls in a row without a usable answer
+    blocked: int = 0  #: answers in a row that refused the account
 
 
 @dataclass(slots=True, order=True)
