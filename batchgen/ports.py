@@ -46,10 +46,21 @@ class Working:
     """The job has not ended, as far as its answer can be understood."""
 
     state: str  #: the API's word
+    urls: tuple[str, ...] = ()  #: links beside a word that is not known: it may mean that the job has ended
+    response: str | None = None  #: as of Completed, where there are such links
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """The job has made its images, but the answer names no link that can be used."""
+
+    message: str
+    http_status: int | None = None
+    response: str | None = None  #: as of Completed
 
 
 Submission = Accepted | Completed | Failed
-JobStatus = Working | Completed | Failed
+JobStatus = Working | Completed | Failed | Unusable
 
 
 class ImageAPI(Protocol):
@@ -70,7 +81,7 @@ class ImageAPI(Protocol):
 
         Raises:
             AccountBlocked: the key no longer works.
-            RequestRefused: the API does not know the job, or knows no image of it although it has finished.
+            RequestRefused: the API does not know the job.
             TryLater: no usable answer this time; says nothing about the job.
         """
 

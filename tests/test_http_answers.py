@@ -27,7 +27,7 @@ from batchgen.errors import (
     TryLater,
 )
 from batchgen.model import FailureKind, JobId
-from batchgen.ports import Accepted, Completed, Failed, Working
+from batchgen.ports import Accepted, Completed, Failed, Unusable, Working
 from tests.factories import a_profile
 
 KEY = "sk-9f/8e7d+6c5b 4a=="
@@ -421,9 +421,14 @@ def test_a_post_that_is_told_that_too_much_is_going_on_and_gets_no_job_is_for_la
 # --- Status
 
 
-@pytest.mark.parametrize("state", ["PENDING", "Processing", "QUEUED_FOR_TEA"])
+@pytest.mark.parametrize("state", ["PENDING", "Processing"])
 def test_a_state_that_is_not_an_end_is_working_even_beside_early_links(state: str) -> None:
     assert READER.job_status(answer(200, {"status": state, "download_urls": [URL]})) == Working(state=state.lower())
+
+
+def test_links_beside_a_word_that_is_not_known_are_kept_for_it_may_mean_the_end() -> None:
+    body = {"status": "COMPLETED", "download_urls": [URL]}
+    assert READER.job_status(answer(200, body)) == Working(state="completed", urls=(URL,), response=json.dumps(body))
 
 
 def test_success_need_not_repeat_the_id() -> None:
@@ -432,9 +437,50 @@ def test_success_need_not_repeat_the_id() -> None:
     assert given.urls == (URL,)
 
 
-@pytest.mark.parametrize("urls", [None, [], [None, ""], "", {"a": URL}, ["ftp://x", 5, "relative/path"]])
-def test_success_without_a_usable_link_is_asked_again(urls: object) -> None:
-    assert "names no image" in status_error(RequestRefused, 200, {"status": "SUCCESS", "download_urls": urls}).message
+@pytest.mark.parametrize("urls", [None, [], [None, ""], "", {"a": URL}, ["ftp://x", 5, "relative/path"], "data:,x"])
+def test_success_without_a_usable_link_is_told_with_its_answer(urls: object) -> None:
+    body = {"status": "SUCCESS", "download_urls": urls}
+    given = READER.job_status(answer(200, body))
+    assert isinstance(given, Unusable)
+    assert json.loads(given.response or "") == body
+
+
+@pytest.mark.parametrize("urls", [["/img/a"], "/img/a", [{"url": "/img/a"}], {"0": "/img/a"}, {"url": "/img/a"}])
+def test_a_path_alone_is_joined_to_where_it_came_from_and_objects_are_looked_into(urls: object) -> None:
+    body = json.dumps({"status": "SUCCESS", "download_urls": urls}).encode()
+    got = Answer(status=200, headers={}, body=body, at=NOW, url="https://api.test/sd3/v1/status/1")
+    given = READER.job_status(got)
+    assert isinstance(given, Completed)
+    assert given.urls == ("https://api.test/img/a",)
+
+
+def test_numbered_links_come_in_the_order_of_their_numbers() -> None:
+    numbered = {str(n): f"https://a/{n}" for n in (10, 9, 0)}
+    assert urls(download_urls=numbered) == ("https://a/0", "https://a/9", "https://a/10")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (202, {"job_id": "7", "status": "PENDING"}),  # what the other generation calls it
+        (202, {"job_id": 7}),
+        (500, {"id": "7", "status": "PENDING"}),
+        (503, {"id": "7", "status": "PENDING"}),
+        (409, {"id": "7"}),
+    ],
+)
+def test_a_job_that_an_answer_names_is_asked_about_and_not_left_in_doubt(status: int, body: object) -> None:
+    assert READER.submission(answer(status, body)) == Accepted(job_id=JobId("7"))
+
+
+@pytest.mark.parametrize("body", [{"id": "trace-7"}, {"id": "7", "status": "FAILURE"}, {"status": "PENDING"}])
+def test_a_broken_answer_that_names_no_job_that_goes_on_leaves_a_doubt(body: object) -> None:
+    submit_error(AnswerInDoubt, 500, body)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422, 429])
+def test_a_plain_refusal_is_none_the_less_so_for_an_id(status: int) -> None:
+    assert not isinstance(outcome(READER.submission, answer(status, {"id": "7", "status": "PENDING"})), Accepted)
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -475,7 +521,7 @@ def test_nested_lists_of_links_are_flattened_in_order() -> None:
 
 
 def test_what_is_no_link_among_links_is_skipped() -> None:
-    assert urls(download_urls=[None, "", 7, {"url": "https://a/0"}, " HTTPS://a/1\n", "data:image/png;base64,AA"]) == (
+    assert urls(download_urls=[None, "", 7, {"name": "https://a/0"}, " HTTPS://a/1\n", "data:image/png;base64,AA"]) == (
         "HTTPS://a/1",
     )
 
@@ -651,7 +697,7 @@ def test_no_answer_to_a_submission_raises_a_foreign_error(got: Answer) -> None:
             assert links
         case given:
             assert isinstance(given, Accepted | Failed)
-            assert 200 <= got.status < 300
+            assert 200 <= got.status < 300 or (isinstance(given, Accepted) and (got.status == 409 or got.status >= 500))
 
 
 @given(ANSWERS)
@@ -659,14 +705,14 @@ def test_no_answer_to_a_question_raises_a_foreign_error_or_leaves_a_doubt(got: A
     match outcome(READER.job_status, got):
         case AccountBlocked():
             assert 400 <= got.status < 500
-        case RequestRefused(http_status=status):  # an unknown job, or one that has finished and names no image
-            assert status in (404, 410) or 200 <= got.status < 300
+        case RequestRefused(http_status=status):  # an unknown job
+            assert status in (404, 410)
         case TryLater(retry_after=wait):
             assert wait is None or 0 <= wait <= LONGEST_WAIT
         case Completed(urls=links):
             assert links
         case given:
-            assert isinstance(given, Working | Failed)
+            assert isinstance(given, Working | Failed | Unusable)
 
 
 @given(JSON)

@@ -24,7 +24,7 @@ from batchgen.errors import (
 )
 from batchgen.lifecycle import AnswerLost, Event, JobCompleted, JobFailed, Record, State, SubmitAccepted, SubmitStarted
 from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
-from batchgen.ports import Claim, Completed, Failed, Observer, Working
+from batchgen.ports import Claim, Completed, Failed, Observer, Unusable, Working
 from batchgen.runner import Ports, RunLimits, Runner
 from batchgen.testing import MemoryImageAPI, MemoryJournal, MemoryNotices, MemoryStore, VirtualClock, VirtualTimeLoop
 from tests.factories import a_request
@@ -796,3 +796,34 @@ def test_a_refusal_of_the_account_that_another_answer_agrees_with_stops_the_run(
     assert scene.runner.error is BLOCKED
     assert set(states) == {State.SUBMITTED, State.PLANNED}
     assert len(scene.api.polled) <= 2 * len(scene.api.submitted)
+
+
+UNUSABLE = Unusable(message="names no link", http_status=200, response='{"download_urls": "data:,x"}')
+
+
+def test_a_finished_job_whose_links_are_a_little_behind_is_asked_again() -> None:
+    scene = Scene(MemoryImageAPI(polls=0, status={"prompt 0": [UNUSABLE] * 5}))
+    assert scene.run(requests(1)) == [State.STORED]
+
+
+def test_a_finished_job_without_a_usable_link_is_a_lost_result_and_its_answer_is_kept() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: UNUSABLE))
+    [request] = requests(1)
+    assert scene.run([request]) == [State.FAILED]
+    record = scene.record(request)
+    assert record.failure is not None
+    assert record.failure.kind is FailureKind.RESULT_LOST
+    assert record.response == UNUSABLE.response
+    assert 60 <= scene.seconds < 300
+    assert len(scene.api.submitted) == 1
+
+
+def test_a_job_whose_word_for_its_end_is_unknown_is_collected_at_its_deadline() -> None:
+    scene = Scene(job_deadline=100.0)
+    scene.api._status._function = lambda job_id: Working(
+        state="completed", urls=scene.api.links(job_id), response='{"status": "COMPLETED"}'
+    )
+    wanted = requests(3)
+    assert scene.run(wanted) == [State.STORED] * 3
+    assert [scene.record(request).response for request in wanted] == ['{"status": "COMPLETED"}'] * 3
+    assert 99 < scene.seconds < 110

@@ -18,13 +18,15 @@ from batchgen.policy import (
     TROUBLES_AT_ONCE,
     UNKNOWN_JOB_ANSWERS,
     UNKNOWN_JOB_SECONDS,
+    UNUSABLE_ANSWERS,
+    UNUSABLE_SECONDS,
     Reliance,
     backoff,
     next_backstop,
     next_poll,
     quiet_after,
 )
-from batchgen.ports import Clock, Completed, Failed, ImageAPI, JobStatus, Working
+from batchgen.ports import Clock, Completed, Failed, ImageAPI, Unusable, Working
 from batchgen.runner.watching import Awaited, End, Overdue, Schedule, Watch, settle
 
 #: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
@@ -181,8 +183,13 @@ class Polls:
             return
         watch.troubles = watch.unknown = watch.blocked = 0
         self._last_known = self._clock.monotonic()
+        if isinstance(status, Unusable):
+            self._after_unusable(watch, status)
+            return
+        watch.unusable = 0
         if isinstance(status, Working):
             watch.worked = watch.asked - watch.submitted
+            watch.found = Completed(urls=status.urls, response=status.response) if status.urls else None
             self._after_working(watch, told=told)
         else:
             self._after_end(watch, status, told=told or watch.heard or watch.in_vain > 0)
@@ -191,7 +198,7 @@ class Polls:
         if watch.job.once:
             settle(watch, Overdue())
             return
-        if self._has_worked_too_long(watch):
+        if self._has_worked_too_long(watch) and watch.found is None:
             message = f"Job {watch.job.job_id} has not ended within {GIVE_UP_AFTER / 3600:.0f} hours."
             settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))
             return
@@ -204,8 +211,7 @@ class Polls:
         if watch.heard:
             self._hurry(watch)
 
-    def _after_end(self, watch: Watch, status: JobStatus, *, told: bool) -> None:
-        assert not isinstance(status, Working)
+    def _after_end(self, watch: Watch, status: Completed | Failed, *, told: bool) -> None:
         if isinstance(status, Completed):
             self._judge_signs(watch, told=told)
         settle(watch, status)
@@ -263,6 +269,19 @@ class Polls:
         else:
             self._again(watch, backoff(watch.unknown, draw=self._chance.random()))
 
+    def _after_unusable(self, watch: Watch, status: Unusable) -> None:
+        """It has ended; the links may be a little behind, and what is said instead of them must not be lost."""
+        now = self._clock.monotonic()
+        if not watch.unusable:
+            watch.unusable_since = now
+        watch.unusable += 1
+        if watch.unusable >= UNUSABLE_ANSWERS and now - watch.unusable_since >= UNUSABLE_SECONDS:
+            kind, message = FailureKind.RESULT_LOST, f"{status.message} ({watch.job.job_id})"
+            failure = Failure(kind=kind, message=message, http_status=status.http_status, response=status.response)
+            settle(watch, Failed(failure=failure, retryable=False, response=status.response))
+        else:
+            self._again(watch, backoff(watch.unusable, draw=self._chance.random()))
+
     def _is_lost(self, watch: Watch, now: float) -> bool:
         """Whether it is the job that is unknown, for good, and not the API that is out of order."""
         long = watch.unknown >= UNKNOWN_JOB_ANSWERS and now - watch.unknown_since >= UNKNOWN_JOB_SECONDS
@@ -277,6 +296,6 @@ class Polls:
     def _again(self, watch: Watch, wait: float) -> None:
         watch.asking = False
         if self._clock.monotonic() >= watch.deadline:
-            settle(watch, Overdue())
+            settle(watch, watch.found or Overdue())
         else:
             self._schedule.plan(watch, wait)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batchgen.errors import StorageFailed
-from batchgen.lifecycle import Event, ImagesKept, ImagesStored, JobCompleted, JobFailed, Record
-from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
+from batchgen.lifecycle import MAY_STILL_EXIST, Event, ImagesKept, ImagesStored, JobCompleted, JobFailed, Record
+from batchgen.model import Failure, MissingImage, Request, StoredImage
 from batchgen.policy import JOB_FAILURES
 from batchgen.ports import Completed, Failed
 from batchgen.runner.limits import Ports
@@ -58,7 +58,7 @@ class Recorder:
             return await self.record_paid(request, record, completed)
         paid = record.completed_at is not None and not record.reopened  # it had finished: its images are lost, at most
         again = end.blocked is not None or (end.retryable and not paid and record.job_failures + 1 < JOB_FAILURES)
-        again = again or (record.reopened and end.failure.kind is FailureKind.JOB_LOST)
+        again = again or (record.reopened and end.failure.kind in MAY_STILL_EXIST)
         if record.images:
             event: Event = _what_there_is(request, record, end.failure)  # it is not paid for a second time
         else:

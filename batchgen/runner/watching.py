@@ -52,6 +52,9 @@ class Watch:
     unknown: int = 0  #: answers in a row that did not know the job
     unknown_since: float = 0.0  #: monotonic; of the first of them
     troubles: int = 0  #: calls in a row without a usable answer
+    unusable: int = 0  #: answers in a row that said it had ended, and named no usable link
+    unusable_since: float = 0.0  #: monotonic; of the first of them
+    found: Completed | None = None  #: what the last answer may have meant, if its word was unknown
     blocked: int = 0  #: answers in a row that refused the account
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urljoin
 
 from batchgen.adapters.http_api.wording import Said, Wording
 from batchgen.errors import (
@@ -25,13 +26,15 @@ from batchgen.errors import (
     TryLater,
 )
 from batchgen.model import Failure, FailureKind, JobId
-from batchgen.ports import Accepted, Completed, Failed, JobStatus, Submission, Working
+from batchgen.ports import Accepted, Completed, Failed, JobStatus, Submission, Unusable, Working
 from batchgen.profile import Profile
 
 #: Seconds; no longer wait is believed.
 LONGEST_WAIT = 86_400.0
 _LONGEST_LINK = 8_192
 _LONGEST_ID = 1_000
+#: What a job's id is called by any of the APIs: one that is paid for must not be missed for its name.
+_ID_FIELDS = ("id", "job_id")
 #: Where a refusal's message is, first that holds anything; a framework's name for the status is often in `error`.
 _REFUSAL_FIELDS = ("detail", "message", "error")
 _BUSY_CODES = frozenset({"RATE_LIMIT_EXCEEDED", "CONCURRENT_JOBS_EXCEEDED"})
@@ -49,6 +52,7 @@ class Answer:
     headers: Mapping[str, str]  #: names in lower case
     body: bytes
     at: float  #: when it came, seconds since the epoch
+    url: str = ""  #: where from: links in it may be relative to that
 
 
 class AnswerReader:
@@ -64,6 +68,7 @@ class AnswerReader:
         self._host = host
         self._wording = wording
         self._completed = frozenset(map(str.casefold, profile.states.completed))
+        self._working = frozenset(map(str.casefold, profile.states.working))
         self._cancelled = frozenset(map(str.casefold, profile.states.cancelled))
         self._failed = self._cancelled.union(map(str.casefold, profile.states.failed))
 
@@ -76,6 +81,8 @@ class AnswerReader:
         if 200 <= answer.status < 300:
             return self._taken(answer)
         said = self._refusal(answer)
+        if job_id := self._job_all_the_same(answer, said):
+            return Accepted(job_id=job_id)
         if 400 <= answer.status < 500:
             raise self._refused(answer, said)
         wait = retry_after(answer.headers.get("retry-after"), now=answer.at)
@@ -103,10 +110,17 @@ class AnswerReader:
     def _refusal(self, answer: Answer) -> Said:
         return self._wording.said(answer.body, fields=_REFUSAL_FIELDS)
 
+    def _job_all_the_same(self, answer: Answer, said: Said) -> JobId | None:
+        """The job that an answer names although its status says something else; to ask about it costs nothing."""
+        content = said.content or {}
+        state = self._state(content)
+        named = answer.status == 409 or (answer.status >= 500 and state is not None)
+        return self._job_id(content) if named and state not in self._failed else None
+
     def _taken(self, answer: Answer) -> Submission:
         said = self._wording.said(answer.body, fields=self._profile.fields.error)
         content = said.content or {}
-        job_id, state, urls = self._job_id(content), self._state(content), self._urls(content)
+        job_id, state, urls = self._job_id(content), self._state(content), self._urls(content, answer.url)
         if state in self._failed:
             if _NO_CREDIT.match(said.code or ""):
                 raise CreditExhausted(host=self._host, answer=_message(answer, said))
@@ -124,17 +138,20 @@ class AnswerReader:
     def _stands(self, answer: Answer) -> JobStatus:
         said = self._wording.said(answer.body, fields=self._profile.fields.error)
         content = said.content or {}
-        state, urls = self._state(content), self._urls(content)
+        state, urls = self._state(content), self._urls(content, answer.url)
         if state in self._failed:
             return self._failure(answer, said, blocked=self._blocked(answer, said))
         if urls and (state in self._completed or state is None):
             return Completed(urls=urls, job_id=self._job_id(content), response=self._wording.response(content))
         if state in self._completed:
-            raise RequestRefused("it has finished, but the answer names no image", http_status=answer.status)
+            message = "The job has finished, but the answer names no link that can be used."
+            return Unusable(message=message, http_status=answer.status, response=self._wording.kept(answer.body))
         if state is None:
             raise TryLater(
                 f"The answer does not say where the job stands: {_message(answer, said)}", http_status=answer.status
             )
+        if urls and state not in self._working:
+            return Working(state=self._wording.line(state), urls=urls, response=self._wording.response(content))
         return Working(state=self._wording.line(state))
 
     def _failure(self, answer: Answer, said: Said, *, blocked: AccountBlocked | None = None) -> Failed:
@@ -180,7 +197,7 @@ class AnswerReader:
         return TryLater(retry_after=_wait(answer, said), capacity=capacity, **self._facts(answer, said))
 
     def _job_id(self, content: Mapping[str, Any]) -> JobId | None:
-        for name in self._profile.fields.job_id:
+        for name in (*self._profile.fields.job_id, *_ID_FIELDS):
             value = content.get(name)
             text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
             if text.strip() and len(text) <= _LONGEST_ID and _is_unicode(text):
@@ -192,8 +209,8 @@ class AnswerReader:
         values = (content.get(name) for name in self._profile.fields.state)
         return next((word for value in values if isinstance(value, str) and (word := value.strip().casefold())), None)
 
-    def _urls(self, content: Mapping[str, Any]) -> tuple[str, ...]:
-        found = (tuple(_links(content.get(name))) for name in self._profile.fields.urls)
+    def _urls(self, content: Mapping[str, Any], origin: str) -> tuple[str, ...]:
+        found = (tuple(_links(content.get(name), origin)) for name in self._profile.fields.urls)
         return next(filter(None, found), ())
 
 
@@ -251,15 +268,39 @@ def _message(answer: Answer, said: Said) -> str:
     return said.message or said.code or f"HTTP {answer.status} without a message"
 
 
-def _links(value: object) -> Iterable[str]:
-    """The links in a text or a list, nested as it may be, in order."""
+def _links(value: object, origin: str) -> Iterable[str]:
+    """The links in a text, a list or an object, nested as it may be, in order.
+
+    Args:
+        origin: where a path alone is joined to.
+    """
     waiting = [value]
     while waiting:
         part = waiting.pop()
         if isinstance(part, list):
             waiting.extend(reversed(part))
-        elif isinstance(part, str) and _is_link(part.strip()):
-            yield part.strip()
+        elif isinstance(part, dict):
+            waiting.extend(_in_object(part))
+        elif isinstance(part, str) and _is_link(link := _whole(part.strip(), origin)):
+            yield link
+
+
+def _in_object(value: Mapping[str, Any]) -> list[object]:
+    """What of an object may hold links, last first: its `url`, or else its parts if they are numbered."""
+    if "url" in value:
+        return [value["url"]]
+    numbered = all(name.isascii() and name.isdigit() and len(name) < 5 for name in value)
+    return [value[name] for name in sorted(value, key=int, reverse=True)] if numbered else []
+
+
+def _whole(text: str, origin: str) -> str:
+    """The link, joined to where it came from if it is a path alone."""
+    if not text.startswith("/") or not origin:
+        return text
+    try:
+        return urljoin(origin, text)
+    except ValueError:  # brackets that are no address
+        return text
 
 
 def _is_link(text: str) -> bool:

@@ -174,7 +174,7 @@ class HTTPImageAPI:
             ) as response:
                 content = await _content(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(status=response.status, headers=headers, body=content, at=self._clock())
+                return Answer(status=response.status, headers=headers, body=content, at=self._clock(), url=url)
         except NETWORK_ERRORS as error:
             return self._silence(error, sending)
 
