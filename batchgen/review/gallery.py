@@ -18,7 +18,7 @@ from typing import Any
 
 from batchgen.manifest.template import escaped
 from batchgen.model import PARTS_FOLDER
-from batchgen.review.facets import Column, axis_names, facets, own_labels, params, shown
+from batchgen.review.facets import Column, axis_names, own_labels, params, shown
 from batchgen.review.thumbnails import SIDE, data_uri
 
 #: Rows of a part: some 300 KB.
@@ -53,11 +53,11 @@ class Gallery:
         """Rows so far."""
         return len(self._files)
 
-    def add(self, row: Row) -> None:
-        """Take a row in."""
+    def add(self, row: Row, found: Mapping[str, str | None]) -> None:
+        """Take a row in, with its facets."""
         number = self.count
         self._files.append(_file(row))
-        for name, value in facets(row, self._labels).items():
+        for name, value in found.items():
             self._facets.setdefault(name, Column()).put(number, value)
         self._texts["prompt"].put(number, row["prompt"])
         self._texts["message"].put(number, row["error_message"])

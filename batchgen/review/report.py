@@ -14,7 +14,7 @@ from batchgen import index
 from batchgen.model import INDEX_NAME, REPORT_NAME, BatchFacts, Status
 from batchgen.review import charts
 from batchgen.review.advice import advice
-from batchgen.review.facets import axis_names
+from batchgen.review.facets import axis_names, facets
 from batchgen.review.gallery import MOST_ROWS, Gallery, PartMaker, in_parts
 from batchgen.review.pages import render
 from batchgen.review.survey import Survey
@@ -41,21 +41,22 @@ def make(folder: Path, *, thumbnails: int | None = None) -> Iterator[ReportFile]
     """
     path = folder / INDEX_NAME
     facts, labels = index.read_facts(path)
-    survey, gallery = Survey(labels), Gallery(labels)
+    survey, gallery = Survey(), Gallery(labels)
     inside: list[Any] | None = [] if PartMaker.inside(index.rows(path)) else None
     rows = index.read(path)
     with closing(PartMaker(folder, labels, thumbnails=thumbnails)) as maker:
         for number, part in enumerate(in_parts(islice(rows, MOST_ROWS))):
             for row in part:
-                survey.add(row)
-                gallery.add(row)
+                found = facets(row, labels)
+                survey.add(row, found)
+                gallery.add(row, found)
             if inside is not None:
                 inside.append(maker.inner(part))
             else:
                 name, content = maker.beside(number, part)
                 yield ReportFile(name=name, content=content, rows=len(part))
     for row in rows:
-        survey.add(row)
+        survey.add(row, facets(row, labels))
     page = _page(facts, labels, survey, gallery.written(inside))
     yield ReportFile(name=REPORT_NAME, content=page, rows=0 if inside is None else gallery.count)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from batchgen.model import Status
-from batchgen.review.facets import facets, in_order
+from batchgen.review.facets import in_order
 
 #: Failures of a kind that are shown in full.
 _EXAMPLES = 3
@@ -29,14 +29,9 @@ class Example:
 
 
 class Survey:
-    """Told each row of an index in turn.
+    """Told each row of an index in turn."""
 
-    Args:
-        labels: the columns that this index has over others.
-    """
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._labels = labels
+    def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.examples: dict[str, list[Example]] = {}  #: of each kind of failure, the first few
@@ -51,8 +46,8 @@ class Survey:
         self._prompts: set[int] = set()
         self._request: str | None = None
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Count a row; the samples of a request come one after the other."""
+    def add(self, row: Mapping[str, Any], found: Mapping[str, str | None]) -> None:
+        """Count a row with its facets; the samples of a request come one after the other."""
         self.statuses[row["status"]] += 1
         self._prompts.add(hash(row["prompt"]))
         self._add_image(row)
@@ -61,7 +56,7 @@ class Survey:
         if row["request_key"] != self._request:
             self._request = row["request_key"]
             self._add_request(row)
-        for name, value in facets(row, self._labels).items():
+        for name, value in found.items():
             counted = self._values.setdefault(name, Counter())
             if value in counted or len(counted) < _VALUES:
                 counted[value] += 1
