@@ -17,6 +17,9 @@ RunId = NewType("RunId", str)
 INDEX_NAME = "metadata.parquet"
 #: Where images lie that a check rejected, relative to the batch folder: paid for, but no part of the dataset.
 REJECTED_FOLDER = ".batchgen/rejected"
+#: The report's file name in the batch folder, and where its parts lie if they are not all in it.
+REPORT_NAME = "report.html"
+PARTS_FOLDER = ".batchgen/report"
 #: A value of a request parameter, as the API takes it in JSON; a list is a tuple.
 ParamValue = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
 #: A value of a label, as it travels into the index.

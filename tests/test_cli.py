@@ -46,7 +46,7 @@ def test_run_says_where_things_are_and_what_to_do_next(folder: Path) -> None:
     assert "metadata.parquet" in done.stdout
     assert "simulated" in done.stderr
     assert sorted(path.name for path in (folder / "outputs/small").iterdir()) == [
-        ".batchgen", "README.md", "croissant.json", "images", "metadata.parquet",
+        ".batchgen", "README.md", "croissant.json", "images", "metadata.parquet", "report.html",
     ]  # fmt: skip
 
 

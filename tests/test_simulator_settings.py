@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from batchgen.app import showing
+from batchgen.app import simulating
 from batchgen.errors import UsageError
 from batchgen.simulator import Audit, Behaviour, Fault, Faults, Fixed, Lognormal
 from batchgen.simulator.faults import PLACES
@@ -111,7 +111,7 @@ def test_flags_go_before_files_and_leave_the_rest(tmp_path: Path) -> None:
     whole, faults = tmp_path / "whole.yaml", tmp_path / "faults.yaml"
     whole.write_text("latency: fixed:1\ncapacity: 4\nfaults: {job: {lost: 1}}\n")
     faults.write_text("job: {stuck: 1}\n")
-    told = showing.behaviour(file=str(whole), faults=str(faults), latency="fixed:2", capacity=None)
+    told = simulating.behaviour(file=str(whole), faults=str(faults), latency="fixed:2", capacity=None)
     assert (told.latency, told.capacity, told.faults.job) == (Fixed(2), 4, {Fault.STUCK: 1})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchgen.model import INDEX_NAME
+from batchgen.model import INDEX_NAME, PARTS_FOLDER, REPORT_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,16 @@ class BatchFolder:
     def croissant(self) -> Path:
         """What the dataset is, for programs; not there while the batch has no image."""
         return self.root / "croissant.json"
+
+    @property
+    def report(self) -> Path:
+        """The report, a page."""
+        return self.root / REPORT_NAME
+
+    @property
+    def report_parts(self) -> Path:
+        """What the report of a large batch loads, in numbered files."""
+        return self.root / PARTS_FOLDER
 
     @property
     def state(self) -> Path:

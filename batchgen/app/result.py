@@ -30,6 +30,7 @@ class RunResult:
     under_way: int = 0  #: requests whose jobs are at the API; a later run collects their images, at no further cost
     doubts: Sequence[Doubt]  #: the first few requests that may have been paid for although nobody knows
     account: Account  #: what all runs of the batch have spent, of what may be spent
+    report: Path | None = None  #: the page to look at; None if there is none
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
     @classmethod
@@ -39,7 +40,8 @@ class RunResult:
         Raises:
             StorageFailed: it cannot be read.
         """
-        path = BatchFolder(out).index
+        folder = BatchFolder(out)
+        path = folder.index
         facts, _ = index.read_facts(path)
         samples = index.counts(path)
         return cls(
@@ -52,6 +54,7 @@ class RunResult:
             doubts=status(out).doubts if samples[Status.IN_DOUBT] else (),
             failed_requests=index.failed_requests(path),
             account=account,
+            report=folder.report if folder.report.is_file() else None,
             stopped=stopped,
         )
 

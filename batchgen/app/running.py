@@ -34,6 +34,7 @@ from batchgen.app.freezing import frozen_plan
 from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
 from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
+from batchgen.app.reporting import report
 from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.budget import Account
@@ -43,6 +44,9 @@ from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
 from batchgen.runner import Ports, RunLimits, Runner
+
+#: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
+_THUMBNAILS = 1_000
 
 
 class Stopped(BatchgenError):
@@ -65,6 +69,11 @@ class StopSwitch:
         self._reason = self._reason or reason
         if self._runner is not None:
             self._runner.stop(reason)
+
+    @property
+    def told(self) -> bool:
+        """Whether somebody waits for the run to end."""
+        return self._reason is not None
 
     def connect(self, runner: Runner) -> None:
         """Used by the run itself."""
@@ -149,6 +158,8 @@ async def run_async(
             async with kept_up_to_date(index_anew, every=settings.index_every):
                 outcome = await _pass(batch, journal, observer or Observer(), switch)
         await asyncio.to_thread(index_anew)
+        if settings.report and outcome.error is None and not switch.told:
+            await asyncio.to_thread(_write_report, folder)
     if outcome.error is not None:
         raise outcome.error
     under_way = await asyncio.to_thread(_under_way, folder)
@@ -322,3 +333,10 @@ def _opened_log(batch: _Batch) -> RunLog:
     except OSError as error:
         message = f"The log {batch.folder.log} cannot be written: {error}. Mend that and run again."
         raise StorageFailed(message) from error
+
+
+def _write_report(folder: BatchFolder) -> None:
+    """The page, unless there is one that is as new as the index; a run does not spend minutes on thumbnails."""
+    page, found = folder.report, folder.index
+    if not page.is_file() or page.stat().st_mtime_ns < found.stat().st_mtime_ns:
+        report(folder.root, thumbnails=_THUMBNAILS)

@@ -47,6 +47,7 @@ class Settings:
     index_every: float = 600.0  #: seconds between two indexes while the run goes on; 0: only at its end
     checks: Checks | None = None  #: what images must stand
     allow_private_hosts: bool = False  #: whether images may be fetched from private networks
+    report: bool = True  #: whether the run ends with a report
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
 
     @property

@@ -15,7 +15,8 @@ import click
 
 from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared
-from batchgen.cli.speech import complain, say
+from batchgen.cli.reviewing import diff, grid, report
+from batchgen.cli.speech import complain, say, tell
 from batchgen.errors import BatchgenError, ManifestError
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def init(folder: str, example: str, listing: bool, as_json: bool, quiet: bool, v
 
     if listing:
         examples = starting.examples()
-        _print(dict(examples) if as_json else None, words.examples_text(examples), quiet=quiet)
+        tell(dict(examples) if as_json else None, words.examples_text(examples), quiet=quiet)
         return
     start = starting.init(folder, example=example)
-    _print(words.start_json(start) if as_json else None, words.start_text(start), quiet=quiet)
+    tell(words.start_json(start) if as_json else None, words.start_text(start), quiet=quiet)
 
 
 @cli.command()
@@ -139,6 +140,9 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     envvar="BATCHGEN_ALLOW_PRIVATE_HOSTS",
     help="Fetch images from private networks too.",
 )
+@click.option(
+    "--report/--no-report", default=True, envvar="BATCHGEN_REPORT", help="Whether to end with OUT/report.html."
+)
 @shared
 def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **wanted: Any) -> None:
     """Make the dataset of MANIFEST, or go on with it: the same command again costs nothing for what is done."""
@@ -160,10 +164,10 @@ def status(out: str, disputes: bool, as_json: bool, quiet: bool, verbose: int) -
 
     if disputes:
         listed = disputing.disputed(out)
-        _print(words.disputes_json(listed) if as_json else None, words.disputes_csv(listed), quiet=quiet)
+        tell(words.disputes_json(listed) if as_json else None, words.disputes_csv(listed), quiet=quiet)
         return
     found = standing.status(out)
-    _print(words.status_json(found) if as_json else None, words.status_text(found), quiet=quiet)
+    tell(words.status_json(found) if as_json else None, words.status_text(found), quiet=quiet)
 
 
 @cli.command()
@@ -185,27 +189,12 @@ def check(out: str, repair: bool, readers: bool, as_json: bool, quiet: bool, ver
         if repair:
             raise click.UsageError("--readers mends nothing; leave out --repair.")
         verdicts = proving.prove(out)
-        _print(words.readers_json(verdicts) if as_json else None, words.readers_text(verdicts), quiet=quiet)
+        tell(words.readers_json(verdicts) if as_json else None, words.readers_text(verdicts), quiet=quiet)
         sys.exit(3 if any(verdict.complaint for verdict in verdicts) else 0)
     with counter("check", shown=not quiet) as progress:
         report = checking.check(out, repair=repair, progress=progress)
-    _print(words.check_json(report) if as_json else None, words.check_text(report), quiet=quiet)
+    tell(words.check_json(report) if as_json else None, words.check_text(report), quiet=quiet)
     sys.exit(report.exit_code)
-
-
-@cli.command()
-@click.argument("out", metavar="OUT")
-@click.argument("picture", type=click.Path(dir_okay=False))
-@click.option("--columns", type=click.IntRange(1, 50), default=4, show_default=True, help="Pictures side by side.")
-@click.option("--count", type=click.IntRange(1, 2_000), default=24, show_default=True, help="Pictures at most.")
-@click.option("--cell", type=click.IntRange(32, 1_024), default=256, show_default=True, help="Pixels of each.")
-@shared
-def grid(out: str, picture: str, columns: int, count: int, cell: int, as_json: bool, quiet: bool, verbose: int) -> None:
-    """Draw the first images of the batch in OUT, with their prompts, as one PICTURE."""
-    from batchgen.app import showing
-
-    showing.draw_grid(out, picture, columns=columns, at_most=count, cell=cell)
-    _print({"picture": picture} if as_json else None, f"{picture} drawn from {out}", quiet=quiet)
 
 
 @cli.command()
@@ -221,7 +210,7 @@ def export(out: str, dest: str, to: str, as_json: bool, quiet: bool, verbose: in
 
     exported = exporting.export_to(out, dest, to, flags=flags, quiet=quiet)
     rows = dict(exported.rows)
-    _print(
+    tell(
         {"dest": dest, "format": to, "rows": rows, "there_already": exported.there_already} if as_json else None,
         exporting.text(exported, to),
         quiet=quiet,
@@ -253,7 +242,7 @@ def simulate(
     **changes: Any,
 ) -> None:
     """Stand in for the APIs on this machine, until interrupted. Pictures are drawings; nothing is paid."""
-    from batchgen.app import showing
+    from batchgen.app import simulating
 
     def started(url: str) -> None:
         note = (
@@ -261,11 +250,11 @@ def simulate(
             f"Use it with: batchgen run MANIFEST --profile simulator --base-url {url}\n"
             "Ctrl-C ends it."
         )
-        _print({"url": url} if as_json else None, note, quiet=quiet)
+        tell({"url": url} if as_json else None, note, quiet=quiet)
 
-    told = showing.behaviour(file=behaviour, **changes)
+    told = simulating.behaviour(file=behaviour, **changes)
     with contextlib.suppress(KeyboardInterrupt):
-        showing.simulate(started, told, profiles=profiles, port=port, seed=seed)
+        simulating.simulate(started, told, profiles=profiles, port=port, seed=seed)
 
 
 @cli.command()
@@ -277,7 +266,7 @@ def profiles(name: str | None, as_json: bool, quiet: bool, verbose: int) -> None
     from batchgen.cli import words
 
     found = [find_profile(one) for one in ([name] if name else profile_names())]
-    _print(
+    tell(
         {"profiles": list(map(words.profile_json, found))} if as_json else None, words.profiles_text(found), quiet=quiet
     )
 
@@ -355,11 +344,7 @@ def _settings(wanted: dict[str, Any]) -> Settings:
     return Settings(**wanted)
 
 
-def _print(as_json: dict[str, Any] | None, text: str, *, quiet: bool) -> None:
-    if as_json is not None:
-        say(as_json)
-    elif not quiet:
-        say(text)
-
+for _command in (grid, report, diff):
+    cli.add_command(_command)
 
 __all__ = ["cli", "main"]

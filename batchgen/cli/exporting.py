@@ -88,12 +88,16 @@ def export_to(out: str, dest: str, to: str, *, flags: dict[str, Any], quiet: boo
     choice, change = _choice(flags), _change(flags)
     form = exporting.find_format(to, flags | {"group_by": flags["group_by"] or None})
     with ExitStack() as bars:
-        begun = None if quiet or not sys.stderr.isatty() else lambda total: _bar(total, bars)
         try:
-            return exporting.export(out, dest, form, choice=choice, change=change, begun=begun)
+            return exporting.export(out, dest, form, choice=choice, change=change, begun=counting(bars, quiet=quiet))
         except KeyboardInterrupt:
             complain("interrupted; the same command goes on")
             raise
+
+
+def counting(bars: ExitStack, *, quiet: bool) -> Callable[[int], Tick] | None:
+    """What shows, on a terminal alone, how far a count of images has come."""
+    return None if quiet or not sys.stderr.isatty() else lambda total: _bar(total, bars)
 
 
 def text(exported: Exported, to: str) -> str:

@@ -15,6 +15,14 @@ def complain(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def tell(as_json: dict[str, Any] | None, text: str, *, quiet: bool) -> None:
+    """Say what a command found: the object if there is one, else the text, unless nothing is to be said."""
+    if as_json is not None:
+        say(as_json)
+    elif not quiet:
+        say(text)
+
+
 def say(what: str | dict[str, Any]) -> None:
     """Print a text, or an object as one line of JSON. A reader that is gone changes no exit code."""
     try:

@@ -16,7 +16,7 @@ from batchgen.model import Status
 _GAP = 16  # pixels between pictures
 _LINE = 20  # pixels a line of caption
 _CAPTION_LINES = 2
-_PAPER, _INK = (250, 249, 246), (40, 40, 44)
+PAPER, INK = (250, 249, 246), (40, 40, 44)
 
 
 def draw(path: Path, *, columns: int = 4, at_most: int = 24, cell: int = 256) -> Image.Image:
@@ -39,30 +39,35 @@ def draw(path: Path, *, columns: int = 4, at_most: int = 24, cell: int = 256) ->
     columns = min(columns, len(shown))
     height = cell + _CAPTION_LINES * _LINE + _GAP
     size = (columns * (cell + _GAP) + _GAP, math.ceil(len(shown) / columns) * height + _GAP)
-    sheet = Image.new("RGB", size, _PAPER)
+    sheet = Image.new("RGB", size, PAPER)
     for number, row in enumerate(shown):
         x, y = number % columns * (cell + _GAP) + _GAP, number // columns * height + _GAP
-        sheet.paste(_thumbnail(path.parent / row["file_name"], cell), (x, y))
+        sheet.paste(thumbnail(path.parent / row["file_name"], cell), (x, y))
         _caption(ImageDraw.Draw(sheet), row, (x, y + cell + 4), cell)
     return sheet
 
 
-def _thumbnail(path: Path, cell: int) -> Image.Image:
+def thumbnail(path: Path, cell: int) -> Image.Image:
+    """An image file in a square of so many pixels.
+
+    Raises:
+        StorageFailed: it cannot be read.
+    """
     try:
         with Image.open(path) as image:
-            return ImageOps.pad(image.convert("RGB"), (cell, cell), color=_PAPER)
+            return ImageOps.pad(image.convert("RGB"), (cell, cell), color=PAPER)
     except OSError as error:
         raise StorageFailed(f"The image {path} cannot be read: {error}.") from error
 
 
 def _caption(pen: ImageDraw.ImageDraw, row: dict[str, Any], at: tuple[int, int], width: int) -> None:
     font = ImageFont.load_default(size=15)
-    lines = _wrapped(" ".join(row["prompt"].split()), pen, font, width)
-    pen.multiline_text(at, "\n".join(lines), fill=_INK, font=font, spacing=3)
+    lines = wrapped(" ".join(row["prompt"].split()), pen, font, width)
+    pen.multiline_text(at, "\n".join(lines), fill=INK, font=font, spacing=3)
 
 
-def _wrapped(text: str, pen: ImageDraw.ImageDraw, font: Any, width: int) -> list[str]:
-    """At most `_CAPTION_LINES` lines; what does not fit ends in an ellipsis."""
+def wrapped(text: str, pen: ImageDraw.ImageDraw, font: Any, width: int) -> list[str]:
+    """The text in two lines of so many pixels at most; what does not fit ends in an ellipsis."""
     lines: list[str] = []
     words = text.split(" ")
     while words and len(lines) < _CAPTION_LINES:

@@ -67,6 +67,24 @@ GUARDS = (
         "tests/test_disputes.py -k spreadsheet",
     ),
     Guard(
+        "review/pages/__init__.py",
+        "autoescape=True,",
+        "autoescape=False,",
+        "tests/review/test_report.py -k figures",
+    ),
+    Guard(
+        "review/pages/__init__.py",
+        "default-src 'none'; ",
+        "",
+        "tests/review/test_report.py -k policy",
+    ),
+    Guard(
+        "review/thumbnails.py",
+        'return None if relative.is_absolute() or ".." in relative.parts else folder / relative',
+        "return folder / relative",
+        "tests/review/test_report.py -k outside_of_the_batch_folder",
+    ),
+    Guard(
         "adapters/http_api/wording.py",
         "def without_secret(self, text: str) -> str:\n",
         "def without_secret(self, text: str) -> str:\n        return text\n\n    def _was(self, text: str) -> str:\n",

@@ -1,7 +1,8 @@
 """What the commands print: for people, and as one JSON object for machines.
 
 `profiles` has the words of profiles, `plan` those of plans, `batch` those of its beginning, its runs and where it
-stands, `reports` those of what is wrong with it; `phrases` is what all of them say.
+stands, `reports` those of what is wrong with it, `pictures` those of what people look at; `phrases` is what all of
+them say.
 """
 
 from batchgen.cli.words.batch import (
@@ -12,6 +13,14 @@ from batchgen.cli.words.batch import (
     start_text,
     status_json,
     status_text,
+)
+from batchgen.cli.words.pictures import (
+    difference_json,
+    difference_text,
+    grid_json,
+    grid_text,
+    report_json,
+    report_text,
 )
 from batchgen.cli.words.plan import (
     comparison_json,
@@ -38,6 +47,8 @@ __all__ = [
     "check_text",
     "comparison_json",
     "comparison_text",
+    "difference_json",
+    "difference_text",
     "disputes_csv",
     "disputes_json",
     "drift_json",
@@ -45,12 +56,16 @@ __all__ = [
     "examples_text",
     "explanation_json",
     "explanation_text",
+    "grid_json",
+    "grid_text",
     "preview_json",
     "preview_text",
     "profile_json",
     "profiles_text",
     "readers_json",
     "readers_text",
+    "report_json",
+    "report_text",
     "result_json",
     "result_text",
     "start_json",

@@ -81,7 +81,8 @@ def _next_step(result: RunResult, again: str) -> str:
         return f"Next: `{again} --in-doubt retry` submits them again, `--in-doubt fail` gives them up"
     if result.failed_requests:
         return f"Next: `{again} --retry failed` tries {plural(result.failed_requests, 'failed request')} again"
-    return f"Next: look at {result.out}/images, or load it with pandas.read_parquet('{result.out}/metadata.parquet')"
+    seen = result.report or result.out / "images"
+    return f"Next: look at {seen}, or load it with pandas.read_parquet('{result.out}/metadata.parquet')"
 
 
 def _unless_it_is_paid_for(result: RunResult) -> str:
@@ -103,6 +104,7 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "under_way": result.under_way,
         "in_doubt": [_doubt_json(doubt) for doubt in result.doubts],
         **account_json(result.account),
+        "report": None if result.report is None else str(result.report),
         "stopped": result.stopped,
         "exit_code": result.exit_code,
     }
