@@ -456,7 +456,6 @@ def test_a_frozen_plan_makes_the_same_batch_elsewhere_though_its_files_changed()
         "n",
         "split",
         "row_index",
-        "sha256",
     ]
     assert again[same].equals(first[same])
     assert [request.key for request in PlanFile(Path("elsewhere/.batchgen/plan.parquet"))] == list(again.request_key)
