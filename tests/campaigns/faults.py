@@ -49,7 +49,9 @@ _OPEN = frozenset({"pending", "in_doubt"})
 _PATIENCE = {
     "batchgen.runner.polls.GIVE_UP_AFTER": 12.0,
     "batchgen.runner.loop.GIVE_UP_AFTER": 12.0,
+    "batchgen.runner.loop.SETTLING": 2.0,
     "batchgen.runner.polls.UNKNOWN_JOB_SECONDS": 2.0,
+    "batchgen.runner.polls.UNUSABLE_SECONDS": 1.0,
     "batchgen.policy.SIGN_UNKNOWN": 3.0,
     "batchgen.policy.SIGN_AT_LEAST": 1.0,
     "batchgen.policy.SIGN_AT_MOST": 4.0,
