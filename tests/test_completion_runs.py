@@ -114,7 +114,9 @@ def test_an_api_that_cannot_call_this_machine_is_not_asked_to(place: Place, monk
     assert not place.out.exists()
 
 
-@pytest.mark.parametrize("url", ["hooks.test", "ftp://hooks.test", "https://hooks.test/?a=b", "https://"])
+@pytest.mark.parametrize(
+    "url", ["hooks.test", "ftp://hooks.test", "https://hooks.test/?a=b", "https://", "http://[bad", "http://h:99999"]
+)
 def test_a_public_address_that_is_none_is_refused(place: Place, url: str) -> None:
     with pytest.raises(batchgen.UsageError, match=r"--webhook-url .* cannot be used"):
         place.run(completion=Completion.WEBHOOK, webhook_url=url)

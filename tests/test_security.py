@@ -14,8 +14,10 @@ import pytest
 from aiohttp import web
 
 import batchgen
+from batchgen import cli
 from batchgen.adapters.http_api import HTTPImageAPI
 from batchgen.adapters.profiles import find_profile
+from batchgen.app.settings import find_key
 from batchgen.errors import TryLater, UsageError
 from batchgen.model import JobId
 from batchgen.simulator import Simulator, background
@@ -164,3 +166,30 @@ def test_each_test_that_the_documents_name_is_there(document: str) -> None:
     for file, test in named:
         assert (ROOT / file).is_file(), file
         assert not test or re.search(rf"def {test}\b", (ROOT / file).read_text()), f"{file}::{test}"
+
+
+def test_a_key_is_in_no_report_of_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("IMAGEPIPELINE_API_KEY", SECRET)
+    find_key(find_profile("sd3"))
+    try:
+        raise ZeroDivisionError(f"in {SECRET}")
+    except ZeroDivisionError as bug:
+        cli._report(bug)
+    said = capsys.readouterr().err
+    (name,) = re.findall(r"\S*batchgen-bug-\S*\.txt", said)
+    report = Path(name)
+    assert "ZeroDivisionError: in …" in said
+    assert "ZeroDivisionError: in …" in report.read_text()
+    assert SECRET not in said + report.read_text()
+    report.unlink()
+
+
+async def test_what_the_client_itself_will_not_send_was_surely_not_sent() -> None:
+    profile = find_profile("sd3")
+    length = profile.key.model_copy(update={"header": "Content-Length"})  # as no profile in a file may have it
+    async with HTTPImageAPI(
+        profile.model_copy(update={"key": length}), key=SECRET, base_url="http://127.0.0.1:1"
+    ) as api:
+        with pytest.raises(TryLater, match="not valid") as caught:
+            await api.submit(a_request())
+    assert SECRET not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
