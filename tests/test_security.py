@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import ssl
@@ -18,7 +19,7 @@ from batchgen import cli
 from batchgen.adapters.http_api import HTTPImageAPI
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.settings import find_key
-from batchgen.errors import TryLater, UsageError
+from batchgen.errors import AnswerInDoubt, TryLater, UsageError
 from batchgen.model import JobId
 from batchgen.simulator import Simulator, background
 from batchgen.testing import tiny_png
@@ -184,12 +185,13 @@ def test_a_key_is_in_no_report_of_a_bug(monkeypatch: pytest.MonkeyPatch, capsys:
     report.unlink()
 
 
-async def test_what_the_client_itself_will_not_send_was_surely_not_sent() -> None:
+async def test_a_call_that_the_client_itself_breaks_off_shows_no_key_and_ends_as_one_without_an_answer() -> None:
     profile = find_profile("sd3")
     length = profile.key.model_copy(update={"header": "Content-Length"})  # as no profile in a file may have it
-    async with HTTPImageAPI(
-        profile.model_copy(update={"key": length}), key=SECRET, base_url="http://127.0.0.1:1"
-    ) as api:
-        with pytest.raises(TryLater, match="not valid") as caught:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    api = HTTPImageAPI(profile.model_copy(update={"key": length}), key=SECRET, base_url=base_url)
+    async with server, api:
+        with pytest.raises(AnswerInDoubt, match="not valid") as caught:
             await api.submit(a_request())
     assert SECRET not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
