@@ -33,7 +33,7 @@ class Job:
     body: Mapping[str, ParamValue]  #: the parameters as accepted, tags included, defaults filled in
     accepted_at: float  #: seconds since the epoch
     begins_at: float = 0.0  #: seconds since the epoch; until then it waits its turn
-    ends_at: float  #: seconds since the epoch
+    ends_at: float  #: seconds since the epoch; infinite if it never ends
     fails: bool
     fault: Fault | None = None  #: what goes wrong with it
     draw: int  #: makes its pictures differ from another job's of the same body, and settles the faults it meets
@@ -52,7 +52,7 @@ class Job:
 
     def stage(self, at: float) -> Stage:
         """Where it stands at a time, in seconds since the epoch."""
-        if at >= self.ends_at and self.fault is not Fault.STUCK:
+        if at >= self.ends_at:
             return Stage.FAILED if self.fails else Stage.COMPLETED
         return Stage.RUNNING if at >= self.begins_at else Stage.QUEUED
 

@@ -146,7 +146,7 @@ class Simulator:
         return job
 
     def _expect_end(self, profile: Profile, job: Job, request: web.Request) -> None:
-        url = wire.webhook_url(job)
+        url = wire.webhook_url(job, profile)
         if url is not None:
             body = partial(self._callback, profile, job, request)
             request.app[_WEBHOOKS].expect(job, url, body, self._mishaps.webhook(job))
