@@ -198,10 +198,12 @@ def describe(
     return answer
 
 
-def webhook_url(job: Job, profile: Profile) -> str | None:
-    """Where the end of the job is to be sent, if anywhere."""
-    url = job.body.get(profile.webhook_parameter or "")
-    return url if isinstance(url, str) and url.startswith(("http://", "https://")) else None
+def apart(body: Body, profile: Profile) -> tuple[Body, str | None]:
+    """The body without the address of its webhook, which differs from run to run; and that address, if it is one."""
+    name = profile.webhook_parameter
+    url = body.get(name or "")
+    is_address = isinstance(url, str) and url.startswith(("http://", "https://"))
+    return {key: value for key, value in body.items() if key != name}, str(url) if is_address else None
 
 
 def callback(job: Job, profile: Profile, *, at: float, links: Sequence[str]) -> dict[str, object]:
