@@ -21,7 +21,7 @@ _ALPHABET = "0123456789bcdfghjklmnpqrstuvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time, for speed
 _SHIFTS = range(120, -1, -10)  # 130 bits, 26 characters
 _KEY_BYTES = 17
-_SEEDS = 2**63  # what 64 bits hold; behind the last one comes 0
+_SEEDS = 2**31  # from 0: what every API that takes a seed can be hoped to take
 _NAMED = 10  # characters of the key in a file name: 50 bits
 #: Files in one folder of images; with the numbered folders beside them fewer than 5,000 entries up to
 #: 2 million images (loaders and hubs begin to refuse at 10,000).
@@ -81,7 +81,7 @@ def _json(value: ParamValue) -> str:
 def fan_out(profile: Profile, rows: Iterable[Row]) -> Iterator[Row]:
     """The rows; where a job makes one image, each as many rows of one sample as it has samples.
 
-    A seed is counted up from one to the next: equal seeds would be equal images.
+    The first has the row's seed, each other one a seed of its own: equal seeds would be equal images.
     """
     names = profile.named(Role.FAN_OUT)
     if not names:
@@ -92,10 +92,17 @@ def fan_out(profile: Profile, rows: Iterable[Row]) -> Iterator[Row]:
             yield row
             continue
         sent = {name: value for name, value in row.params.items() if name not in names}
-        first_seed = int(number_of(sent, "seed", -1))
         for sample in range(int(number_of(row.params, names[0], 1))):
-            seed = {"seed": (first_seed + sample) % _SEEDS} if _is_seeded(sent) else {}
+            seed = {"seed": _seed_of(sample, sent, profile)} if sample and _is_seeded(sent) else {}
             yield replace(row, params=sent | seed, sample=sample)
+
+
+def _seed_of(sample: int, params: Mapping[str, ParamValue], profile: Profile) -> int:
+    """Its seed, after the first: by hash, for a seed counted up would be that of the next row of a seed axis."""
+    maximum = profile.parameters["seed"].maximum
+    seeds = _SEEDS if maximum is None else min(_SEEDS, int(maximum) + 1)
+    first_seed = int(number_of(params, "seed", -1))
+    return int.from_bytes(hashlib.sha256(f"{first_seed}/{sample}".encode()).digest()[:8], "big") % seeds
 
 
 def _is_seeded(params: Mapping[str, ParamValue]) -> bool:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self, assert_never
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from batchgen.hosts import base_url_of
 from batchgen.model import ParamValue
 
 _BOOLEANS: Mapping[str, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -31,6 +32,11 @@ _NOUNS = {
     "numbers": "a list of numbers",
 }
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # what HTTP takes for a header's name
+#: Headers by which HTTP itself, or the client, says what is sent; none can carry a key.
+_HEADERS_OF_HTTP = frozenset(
+    {"accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
+    | {"keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
+)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -43,7 +49,19 @@ def _matching(pattern: re.Pattern[str], meaning: str) -> Callable[[str], str]:
     return check
 
 
-_Path = Annotated[str, AfterValidator(_matching(re.compile(r"/\S*"), "a path that begins with /"))]
+def _key_header(name: str) -> str:
+    if name.lower() in _HEADERS_OF_HTTP:
+        raise ValueError(f"must be a header that can carry a key, not {name!r}.")
+    return name
+
+
+def _base_url(text: str) -> str:
+    return str(base_url_of(text))
+
+
+_PATH = _matching(re.compile(r"/[!-~]*"), "a path that begins with /, percent-encoded where it is not ASCII")
+_Path = Annotated[str, AfterValidator(_PATH)]
+_Limit = Annotated[float | None, Field(allow_inf_nan=False)]
 
 
 class _ProfilePart(BaseModel):
@@ -66,8 +84,8 @@ class Parameter(_ProfilePart):
     role: Role = Role.IMAGE
     required: bool = False  #: the API refuses a request without it
     default: ParamValue | None = None  #: sent when the manifest gives no value; None: not sent
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: _Limit = None
+    maximum: _Limit = None
     choices: tuple[str, ...] = ()  #: the only texts that are taken; none: any
     description: str = ""
 
@@ -191,7 +209,7 @@ def _number(text: str) -> int | float | str:
 class Key(_ProfilePart):
     """How the API wants its key."""
 
-    header: Annotated[str, AfterValidator(_matching(_HEADER, "the name of a header"))]
+    header: Annotated[str, AfterValidator(_matching(_HEADER, "the name of a header")), AfterValidator(_key_header)]
     variable: Annotated[str, AfterValidator(_matching(_VARIABLE, "the name of a variable"))] = "IMAGEPIPELINE_API_KEY"
     #: the environment variable that holds it
 
@@ -230,8 +248,7 @@ class Profile(_ProfilePart):
     title: str
     provider: str
     model: str
-    base_url: Annotated[str, AfterValidator(_matching(re.compile(r"https?://\S+[^/\s]"), "https://host"))]
-    #: no slash at the end; may be overridden by --base-url
+    base_url: Annotated[str, AfterValidator(_base_url)]  #: its host in ASCII; may be overridden by --base-url
     submit_path: _Path
     status_path: _Path  #: `{id}` stands for the job's id
     key: Key
@@ -241,7 +258,9 @@ class Profile(_ProfilePart):
     concurrency: Annotated[int, Field(ge=1)] = 16  #: jobs in flight where the manifest does not say
     webhook_parameter: str | None = None  #: holds the URL that is called when a job has ended; None: there is none
     early_urls_parameter: str | None = None  #: true asks for the image links at once; None: there is none
-    job_deadline: Annotated[float, Field(gt=0)] = 900  #: seconds until a job without an answer is left for a later run
+    job_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = (
+        900  #: seconds until a job without an answer is left for a later run
+    )
     image_hosts: tuple[str, ...] = ()  #: where images may lie, `*.` for any host below; none: any public host
     #: in the account's currency; None: unknown
     price_per_image: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
@@ -254,6 +273,12 @@ class Profile(_ProfilePart):
             raise ValueError("status_path: must hold {id}, which stands for the job's id.")
         if "prompt" not in self.parameters:
             raise ValueError("parameters: prompt is missing.")
+        if len(fans := self.named(Role.FAN_OUT)) > 1:
+            raise ValueError(f"parameters: only one may have the role fan_out, not {' and '.join(fans)}.")
+        for key in ("webhook_parameter", "early_urls_parameter"):
+            name = getattr(self, key)
+            if name is not None and name not in self.named(Role.DELIVERY):
+                raise ValueError(f"{key}: must be null or a parameter with the role delivery, not {name!r}.")
         return self
 
     @cached_property

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from batchgen.adapters.http_api import HTTPImageAPI, ImageRules
-from batchgen.adapters.http_api.addresses import AddressRule, Forbidden, GuardedResolver, Reach, reach_of
+from batchgen.adapters.http_api.addresses import AddressRule, Forbidden, GuardedResolver
 from batchgen.errors import ResultUnavailable
+from batchgen.hosts import Reach, reach_of
 from batchgen.testing import tiny_png
 from tests.factories import a_profile
 
@@ -26,6 +27,7 @@ OPEN = AddressRule(loopback=True, private=True)
 PRIVATE = [
     *("10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1"),
     *("255.255.255.255", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "::", "192.0.2.1"),
+    *("::127.0.0.1", "::8.8.8.8", "64:ff9b:1::808:808"),
 ]
 HOLDERS = ["::ffff:{}", "64:ff9b::{}"]
 
@@ -75,6 +77,10 @@ def may(rule: AddressRule, url: str, came_from: str | None = None) -> bool:
         ("https://[::ffff:10.0.0.1]/", "https://a.test/", False),
         ("https://169.254.169.254/latest/meta-data", None, False),
         ("http://1.1.1.1/", None, False),
+        ("https://127.1/", None, False),
+        ("https://2130706433/", None, False),
+        ("https://0177.0.0.1/", None, False),
+        ("https://0x7f000001/", None, False),
     ],
 )
 def test_where_an_image_may_be_fetched_from(url: str, came_from: str | None, allowed: bool) -> None:

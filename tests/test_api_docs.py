@@ -38,5 +38,5 @@ def test_the_example_of_a_profile_of_ones_own_is_one(tmp_path: Path) -> None:
     (block,) = [one for one in re.findall(r"```yaml\n(.*?)\n```", text, flags=re.DOTALL) if "extends:" in one]
     (tmp_path / "mine.yaml").write_text(block)
     profile = find_profile("mine.yaml", folders=(tmp_path,), trusted=False)
-    assert profile.key.variable == "BATCHGEN_KEY_EXAMPLE"
+    assert profile.key.variable == "BATCHGEN_KEY_IMAGES_EXAMPLE_ORG"
     assert set(yaml.safe_load(block)) <= {*Profile.model_fields, "extends"}

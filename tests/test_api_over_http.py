@@ -398,10 +398,10 @@ async def test_a_failure_code_of_the_current_api_says_whether_it_is_tried_again(
 async def test_an_api_that_a_file_describes_is_spoken_to_as_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BATCHGEN_KEY_MINE", "my-key")
+    monkeypatch.setenv("BATCHGEN_KEY_127_0_0_1", "my-key")
     (tmp_path / "mine.yaml").write_text(
         "extends: sd3\nbase_url: http://127.0.0.1\nsubmit_path: /make\nstatus_path: /jobs/{id}/state\n"
-        "key: {header: X-Token, variable: BATCHGEN_KEY_MINE}\nparameters: {batch_id: null}\n"
+        "key: {header: X-Token, variable: BATCHGEN_KEY_127_0_0_1}\nparameters: {batch_id: null}\n"
         "states: {working: [waiting], completed: [ready], failed: [broken]}\nfields: {job_id: [n], urls: [pictures]}\n"
     )
     posts = [reply(202, {"n": 5, "status": "waiting"})]

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +42,12 @@ NONE = Checks(size=SizeCheck.OFF, blank=BlankCheck.OFF)
 
 
 # --- Blank pictures
+
+
+def verified(image: Image.Image) -> VerifiedImage:
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return PillowCheck().verify(buffer.getvalue())
 
 
 def is_blank(image: Image.Image, kind: str = "PNG", **options: Any) -> bool:
@@ -84,6 +91,15 @@ def test_a_shape_cut_out_of_one_colour_is_not_blank_and_a_wholly_transparent_pic
     shape = with_dot(Image.new("RGBA", (32, 32), (255, 0, 0, 0)), (255, 0, 0, 255))
     assert not is_blank(shape)
     assert is_blank(with_dot(Image.new("RGBA", (32, 32), (255, 0, 0, 0)), (0, 255, 0, 0)))
+    assert is_blank(with_dot(Image.new("RGBA", (32, 32), (255, 0, 0, 0)), (0, 255, 0, 5)))
+
+
+def test_a_bright_grey_picture_of_16_bits_is_seen_as_it_is() -> None:
+    bright = Image.fromarray(np.linspace(30_000, 60_000, 32 * 32, dtype=np.uint16).reshape(32, 32))
+    shown = Image.fromarray((np.asarray(bright) >> 8).astype(np.uint8))
+    assert not is_blank(bright)
+    assert verified(bright).phash == verified(shown).phash
+    assert is_blank(Image.new("I;16", (32, 32), 40_000))
 
 
 # --- The verdict

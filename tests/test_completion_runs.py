@@ -41,7 +41,7 @@ def test_a_webhook_takes_the_place_of_asking(place: Place) -> None:
 
 def test_no_trace_of_a_webhooks_address_is_left_in_the_folder(place: Place) -> None:
     place.run(completion=Completion.WEBHOOK)
-    addresses = [str(job.body["webhook"]) for job in place.simulator._book.jobs()]
+    addresses = [str(job.webhook) for job in place.simulator._book.jobs()]
     secrets = {address.split("/")[-2] for address in addresses}
     assert len(addresses) == 3
     assert len(secrets) == 1
@@ -103,7 +103,7 @@ def test_a_manifest_says_how_and_a_flag_says_over_it(place: Place) -> None:
 def test_a_webhook_of_the_users_own_is_sent_as_it_is_and_the_run_asks(place: Place) -> None:
     result = place.run(completion=Completion.WEBHOOK, params={"webhook": "http://127.0.0.1:9/theirs"})
     assert result.exit_code == 0
-    assert {job.body["webhook"] for job in place.simulator._book.jobs()} == {"http://127.0.0.1:9/theirs"}
+    assert {job.webhook for job in place.simulator._book.jobs()} == {"http://127.0.0.1:9/theirs"}
 
 
 def test_an_api_that_cannot_call_this_machine_is_not_asked_to(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,9 @@ def test_an_api_that_cannot_call_this_machine_is_not_asked_to(place: Place, monk
     assert not place.out.exists()
 
 
-@pytest.mark.parametrize("url", ["hooks.test", "ftp://hooks.test", "https://hooks.test/?a=b", "https://"])
+@pytest.mark.parametrize(
+    "url", ["hooks.test", "ftp://hooks.test", "https://hooks.test/?a=b", "https://", "http://[bad", "http://h:99999"]
+)
 def test_a_public_address_that_is_none_is_refused(place: Place, url: str) -> None:
     with pytest.raises(batchgen.UsageError, match=r"--webhook-url .* cannot be used"):
         place.run(completion=Completion.WEBHOOK, webhook_url=url)
@@ -132,7 +134,7 @@ def test_the_command_detaches_says_so_and_says_how_to_collect(place: Place) -> N
 def test_the_command_listens_where_it_is_told(place: Place) -> None:
     command = place.command("--completion=webhook", "--webhook-listen", "[::1]:0", "-q")
     assert subprocess.run(command, check=False).returncode == 0
-    assert all("http://[::1]:" in str(job.body["webhook"]) for job in place.simulator._book.jobs())
+    assert all("http://[::1]:" in str(job.webhook) for job in place.simulator._book.jobs())
 
 
 @pytest.mark.parametrize("address", ["8080", "host", "host:", "a b:1", "host:70000", "http://host:1", "::1:5"])

@@ -16,7 +16,7 @@ from batchgen.adapters.profiles import find_profile
 from batchgen.errors import ManifestError
 from batchgen.lifecycle import Record
 from batchgen.manifest import Overrides, read_manifest
-from batchgen.model import BatchFacts, PlanHead, Request, Row
+from batchgen.model import BatchFacts, PlanHead, Request, Row, number_of
 from batchgen.planning import Plan, fan_out, request_key
 
 CURRENT, SDXL = find_profile("image-v1"), find_profile("sdxl")
@@ -49,15 +49,27 @@ def test_one_sample_more_is_one_request_more_and_the_others_keep_their_keys(tmp_
     assert [request.key for request in three[:2]] == [request.key for request in two]
 
 
-def test_a_seed_is_counted_up_for_equal_seeds_would_be_equal_images(tmp_path: Path) -> None:
-    assert [request.params["seed"] for request in planned(tmp_path, fox(3, seed=0))] == [0, 1, 2]
-    assert [request.params["seed"] for request in planned(tmp_path, fox(2, seed=2**63 - 1))] == [2**63 - 1, 0]
+def test_each_sample_has_a_seed_of_its_own_for_equal_seeds_would_be_equal_images(tmp_path: Path) -> None:
+    assert [request.params["seed"] for request in planned(tmp_path, fox(3, seed=0))] == [0, 1352319738, 537121816]
+    assert [request.params["seed"] for request in planned(tmp_path, fox(2, seed=2**63 - 1))] == [2**63 - 1, 547728791]
     assert {request.params["seed"] for request in planned(tmp_path, fox(3, seed=-1))} == {-1}
 
 
-def test_two_rows_that_come_to_the_same_seed_are_paid_for_once(tmp_path: Path) -> None:
+def test_an_axis_over_seeds_loses_no_sample(tmp_path: Path) -> None:
+    requests = planned(tmp_path, fox(4), axes="{grid: {seed: {from: 1, count: 50}}}")
+    assert len(requests) == len({request.params["seed"] for request in requests}) == 200
+
+
+def test_a_seed_stays_within_what_the_profile_allows() -> None:
+    seed = CURRENT.parameters["seed"].model_copy(update={"maximum": 9.0})
+    profile = CURRENT.model_copy(update={"parameters": {**CURRENT.parameters, "seed": seed}})
+    rows = fan_out(profile, [Row(index=0, prompt="fox", params={"samples": 40, "seed": 3}, file_prefix="p")])
+    assert all(0 <= number_of(row.params, "seed", -1) <= 9 for row in rows)
+
+
+def test_two_rows_that_ask_for_the_same_seed_are_paid_for_once(tmp_path: Path) -> None:
     requests = planned(tmp_path, f"{fox(3, seed=5)}\n{fox(1, seed=7)}\n{fox(2, seed=7)}")
-    assert [request.params["seed"] for request in requests] == [5, 6, 7, 8]
+    assert [(request.row_index, request.sample) for request in requests] == [(0, 0), (0, 1), (0, 2), (1, 0), (2, 1)]
 
 
 def test_repeats_are_other_requests_than_samples(tmp_path: Path) -> None:
@@ -128,7 +140,7 @@ def indexed(folder: Path, requests: list[Request]) -> list[dict[str, Any]]:
 def test_the_index_numbers_the_samples_of_a_row_and_claims_no_seed_that_the_api_drew(tmp_path: Path) -> None:
     rows = indexed(tmp_path, planned(tmp_path, f"{fox(2, seed=0)}\n{fox(2, width=64)}"))
     assert [(row["row_index"], row["sample_index"]) for row in rows] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert [row["seed"] for row in rows] == [0, 1, None, None]
+    assert [row["seed"] for row in rows] == [0, 1352319738, None, None]
     assert [row["requested_width"] for row in rows] == [1024, 1024, 64, 64]
 
 

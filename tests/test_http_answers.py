@@ -270,10 +270,31 @@ def test_insufficient_permissions_are_a_matter_of_the_key() -> None:
     submit_error(KeyRejected, 403, {"code": "INSUFFICIENT_PERMISSIONS"})
 
 
-@pytest.mark.parametrize("status", [400, 403, 422])
-def test_a_refusal_by_content_policy_is_about_the_request(status: int) -> None:
-    refused = submit_error(RequestRefused, status, {"message": "Prompt violates the content policy"})
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"message": "Prompt violates the content policy"}),
+        (422, {"message": "Prompt violates the content policy"}),
+        (403, {"message": "No.", "code": "content_policy_violation"}),
+        (403, {"error": {"message": "No.", "code": "MODERATION_BLOCKED"}}),
+    ],
+)
+def test_a_refusal_by_content_policy_is_about_the_request(status: int, body: object) -> None:
+    refused = submit_error(RequestRefused, status, body)
     assert refused.code == "CONTENT_POLICY"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Your account was suspended by the safety team",
+        "Account banned for violations of our content policy",
+        "This key is under moderation",
+    ],
+)
+def test_a_403_that_only_speaks_of_policy_is_about_the_account(words: str) -> None:
+    submit_error(KeyRejected, 403, {"detail": words})
+    status_error(KeyRejected, 403, {"detail": words})
 
 
 def test_a_gateways_page_is_not_the_apis_policy() -> None:
@@ -500,7 +521,7 @@ def test_an_answer_without_a_state_says_nothing_about_the_job(body: bytes) -> No
 
 
 def test_a_job_refused_by_content_policy_does_not_block_the_account() -> None:
-    given = READER.job_status(answer(403, {"detail": "content policy"}))
+    given = READER.job_status(answer(403, {"detail": "No.", "code": "CONTENT_POLICY"}))
     assert isinstance(given, Failed)
     assert given.failure.kind is FailureKind.CONTENT_POLICY
 

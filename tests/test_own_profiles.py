@@ -21,6 +21,7 @@ key: {header: X-Token}
 parameters:
   samples: {maximum: 8}
   webhook: null
+webhook_parameter: null
 states: {working: [waiting], completed: [done], failed: [broken]}
 fields: {job_id: [job], urls: [pictures]}
 concurrency: 3
@@ -60,12 +61,14 @@ def test_a_profile_may_stand_alone(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "line", "words"),
     [
-        ("concurency: 3", 13, "concurency: unknown key. Did you mean concurrency?"),
+        ("concurency: 3", 14, "concurency: unknown key. Did you mean concurrency?"),
         ("parameters: {samples: {maximum: four}}", None, "stands twice"),
         ("price_per_image: free", None, "stands twice"),
-        ("image_hosts: cdn.test", 13, "image_hosts: should be a valid tuple, not 'cdn.test'"),
-        ("job_deadline: 0", 13, "job_deadline: should be greater than 0, not 0"),
-        ("simulated: perhaps", 13, "simulated: should be a valid boolean"),
+        ("image_hosts: cdn.test", 14, "image_hosts: should be a valid tuple, not 'cdn.test'"),
+        ("job_deadline: 0", 14, "job_deadline: should be greater than 0, not 0"),
+        ("simulated: perhaps", 14, "simulated: should be a valid boolean"),
+        ("job_deadline: .inf", 14, "job_deadline: should be a finite number"),
+        ("early_urls_parameter: nosuch", 1, "early_urls_parameter: must be null or a parameter with the role delivery"),
         ("a: [", None, "not valid YAML"),
     ],
 )
@@ -87,8 +90,19 @@ def test_what_is_wrong_with_a_file_is_told_with_its_line_and_key(
         ("working:", "workin:", "states.workin: unknown key. Did you mean working?"),
         ("header: X-Token", "header: X Token", "mine.yaml:5: key.header: must be the name of a header, not 'X Token'"),
         ("/jobs/{id}", "/jobs", "status_path: must hold {id}"),
-        ("/make", "make", "submit_path: must be a path that begins with /, not 'make'"),
+        ("/make", "make", "submit_path: must be a path that begins with /, percent-encoded"),
         ("extends: sd3", "extends: sd4", "mine.yaml:1: extends: There is no profile 'sd4'. Did you mean 'sd3'?"),
+        ("extends: sd3", "extends: p.yaml", "extends: only a profile that comes with batchgen can be extended"),
+        ("maximum: 8", "minimum: .nan", "parameters.samples.minimum: should be a finite number"),
+        ("/make", "/für", "submit_path: must be a path that begins with /, percent-encoded"),
+        ("example.org", "example.org:70000", "base_url: 'https://images.example.org:70000/v2' is not a URL"),
+        ("images.example", "ex／ample", "is not a URL"),
+        ("X-Token", "Content-Length", "key.header: must be a header that can carry a key"),
+        (
+            "  webhook: null\n",
+            "  a: {type: integer, role: fan_out}\n  b: {type: integer, role: fan_out}\n",
+            "only one may",
+        ),
         ("extends: sd3", "extends: [sd3]", "extends: must be a profile's name, not a list"),
         ("extends: sd3\n", "", "title: is missing. Give it, or begin with extends:"),
         (OWN, "- a\n", "a profile is a mapping"),
@@ -135,11 +149,16 @@ def test_a_manifest_names_no_profile_outside_of_its_folder(folder: Path) -> None
             read(manifest, Settings())
 
 
-@pytest.mark.parametrize("key", ["{header: X}", "{header: X, variable: AWS_SECRET_ACCESS_KEY}"])
+@pytest.mark.parametrize(
+    "key", ["{header: X}", "{header: X, variable: AWS_SECRET_ACCESS_KEY}", "{header: X, variable: BATCHGEN_KEY_OTHER}"]
+)
 def test_a_manifests_profile_sends_no_key_to_a_host_that_it_is_not_for(folder: Path, key: str) -> None:
     (folder / "mine.yaml").write_text(OWN.replace("{header: X-Token}", key))
     manifest = manifest_with(folder, "mine.yaml")
-    with pytest.raises(ManifestError, match=r"mine\.yaml:5: key\.variable: .*to images\.example\.org.*BATCHGEN_KEY_"):
+    with pytest.raises(
+        ManifestError,
+        match=r"mine\.yaml:5: key\.variable: .*to images\.example\.org.*in BATCHGEN_KEY_IMAGES_EXAMPLE_ORG",
+    ):
         read(manifest, Settings())
     assert read(manifest, Settings(profile="mine.yaml")).profile.key.header == "X"
 
@@ -147,22 +166,34 @@ def test_a_manifests_profile_sends_no_key_to_a_host_that_it_is_not_for(folder: P
 @pytest.mark.parametrize(
     ("base_url", "key"),
     [
-        ("https://images.example.org", "{header: X, variable: BATCHGEN_KEY_EXAMPLE}"),
+        ("https://images.example.org", "{header: X, variable: BATCHGEN_KEY_IMAGES_EXAMPLE_ORG}"),
+        ("https://my-images.example.org", "{header: X, variable: BATCHGEN_KEY_MY__IMAGES_EXAMPLE_ORG}"),
         ("https://eu.imagepipeline.io", "{header: X}"),
         ("http://127.0.0.1:8000", "{header: X}"),
     ],
 )
-def test_a_manifests_profile_may_send_a_key_home_and_one_of_its_own_anywhere(
+def test_a_manifests_profile_may_send_a_key_home_and_that_of_a_host_to_that_host(
     folder: Path, base_url: str, key: str
 ) -> None:
     (folder / "mine.yaml").write_text(f"extends: sd3\nbase_url: {base_url}\nkey: {key}\n")
     assert read(manifest_with(folder, "mine.yaml"), Settings()).profile.base_url == base_url
 
 
-@pytest.mark.parametrize("base_url", ["http://api.imagepipeline.io", "https://imagepipeline.io.evil.test"])
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://api.imagepipeline.io",
+        "https://imagepipeline.io.evil.test",
+        "https://[::1].evil.test",
+        r"https://evil.test\.imagepipeline.io",
+        "https://evil.test%2f.imagepipeline.io",
+        "https://imagepipeline.io@evil.test",
+        "https://127.1",
+    ],
+)
 def test_a_manifests_profile_sends_no_key_in_the_clear_or_to_a_look_alike(folder: Path, base_url: str) -> None:
     (folder / "mine.yaml").write_text(f"extends: sd3\nbase_url: {base_url}\n")
-    with pytest.raises(ManifestError, match="key"):
+    with pytest.raises(ManifestError, match=r"key|base_url"):
         read(manifest_with(folder, "mine.yaml"), Settings())
 
 

@@ -204,7 +204,7 @@ def test_a_parameter_with_choices_takes_no_other() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"base_url": "https://api.test/"}, "https://host"),
+        ({"base_url": "https://api.test/?a=b"}, "https://host"),
         ({"base_url": "ftp://api.test"}, "https://host"),
         ({"submit_path": "sd3/v1"}, "a path that begins with /"),
         ({"status_path": "/status"}, "must hold {id}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import ssl
@@ -14,9 +15,11 @@ import pytest
 from aiohttp import web
 
 import batchgen
+from batchgen import cli
 from batchgen.adapters.http_api import HTTPImageAPI
 from batchgen.adapters.profiles import find_profile
-from batchgen.errors import TryLater, UsageError
+from batchgen.app.settings import find_key
+from batchgen.errors import AnswerInDoubt, TryLater, UsageError
 from batchgen.model import JobId
 from batchgen.simulator import Simulator, background
 from batchgen.testing import tiny_png
@@ -164,3 +167,31 @@ def test_each_test_that_the_documents_name_is_there(document: str) -> None:
     for file, test in named:
         assert (ROOT / file).is_file(), file
         assert not test or re.search(rf"def {test}\b", (ROOT / file).read_text()), f"{file}::{test}"
+
+
+def test_a_key_is_in_no_report_of_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("IMAGEPIPELINE_API_KEY", SECRET)
+    find_key(find_profile("sd3"))
+    try:
+        raise ZeroDivisionError(f"in {SECRET}")
+    except ZeroDivisionError as bug:
+        cli._report(bug)
+    said = capsys.readouterr().err
+    (name,) = re.findall(r"\S*batchgen-bug-\S*\.txt", said)
+    report = Path(name)
+    assert "ZeroDivisionError: in …" in said
+    assert "ZeroDivisionError: in …" in report.read_text()
+    assert SECRET not in said + report.read_text()
+    report.unlink()
+
+
+async def test_a_call_that_the_client_itself_breaks_off_shows_no_key_and_ends_as_one_without_an_answer() -> None:
+    profile = find_profile("sd3")
+    length = profile.key.model_copy(update={"header": "Content-Length"})  # as no profile in a file may have it
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    api = HTTPImageAPI(profile.model_copy(update={"key": length}), key=SECRET, base_url=base_url)
+    async with server, api:
+        with pytest.raises(AnswerInDoubt, match="not valid") as caught:
+            await api.submit(a_request())
+    assert SECRET not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import UsageError
-from batchgen.simulator import Behaviour, Bimodal, Fault, Faults, Fixed, Lognormal, Simulator, Uniform
+from batchgen.simulator import Behaviour, Bimodal, Fault, Faults, Fixed, Limits, Lognormal, Simulator, Uniform
 from batchgen.simulator.fate import Fate
 from batchgen.simulator.jobs import Job, Stage
 from batchgen.simulator.latency import Latency, parse_latency
@@ -134,6 +135,17 @@ async def test_a_stuck_job_never_ends() -> None:
         assert (await client.status(job_id))[1]["status"] == "PROCESSING"
 
 
+async def test_a_stuck_job_counts_as_one_in_flight_and_keeps_its_place() -> None:
+    behaviour = Behaviour(
+        latency=Fixed(0), capacity=1, limits=Limits(in_flight=2), faults=Faults(job=[Fault.STUCK, None])
+    )
+    async with talking_to(Simulator("sd3", behaviour=behaviour)) as client:
+        stuck, waiting = await client.accepted(), await client.accepted(prompt="An owl")
+        states = [(await client.status(job_id))[1]["status"] for job_id in (stuck, waiting)]
+        assert states == ["PROCESSING", "PENDING"]
+        assert (await client.submit(body(prompt="A hare")))[0] == 429
+
+
 @pytest.mark.parametrize(
     ("fault", "shape"),
     [
@@ -161,7 +173,7 @@ async def test_an_image_that_a_job_did_not_make_is_not_behind_its_early_link_eit
 
 def test_a_job_keeps_its_fault_in_the_record() -> None:
     job = settled(1, [0.0])[0]
-    faulty = replace(job, fault=Fault.STUCK)
+    faulty = replace(job, fault=Fault.STUCK, ends_at=inf)
     assert Job.from_line(faulty.to_line()) == faulty
     assert faulty.stage(1e9) is Stage.RUNNING
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,3 +112,13 @@ async def test_a_webhook_may_be_garbage() -> None:
     async with receiving() as receiver, talking_to(with_faults(webhook=[Fault.GARBAGE])) as client:
         await client.accepted(webhook=receiver.url)
         assert await receiver.received.get() == {"garbage": "<html>"}
+
+
+async def test_a_webhooks_address_changes_no_draw_hides_no_duplicate_and_is_in_no_record(tmp_path: Path) -> None:
+    simulator = Simulator(SD3, record=tmp_path / "jobs.jsonl")
+    async with talking_to(simulator) as client:
+        for address in ("http://127.0.0.1:9/s3cret/1", "http://127.0.0.1:9/s3cret/2"):
+            await client.accepted(webhook=address)
+    audit = simulator.audit()
+    assert (audit.accepted, audit.duplicates) == (2, 1)
+    assert "s3cret" not in str(audit.accepted_by_body) + (tmp_path / "jobs.jsonl").read_text()

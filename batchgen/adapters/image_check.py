@@ -86,12 +86,21 @@ class PillowCheck:
         with _opened(extension, content) as image:
             self._check_size(content, *image.size)
             image.load()
-            small = _shrunk(image)
-            return *image.size, perceptual_hash(small), is_blank(image, small)
+            shown = _in_8_bits(image)
+            small = _shrunk(shown)
+            return *image.size, perceptual_hash(small), is_blank(shown, small)
 
     def _check_size(self, content: bytes, width: int, height: int) -> None:
         if width * height > self._max_pixels or max(width, height) > _LONGEST_SIDE:
             raise _unusable(content, f"claims to be {width} × {height} pixels, more than is taken")
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """The image itself, or a grey one of 16 bits with the upper eight: Pillow makes most of it white."""
+    if not image.mode.startswith("I"):
+        return image
+    deep = np.asarray(image)
+    return Image.fromarray((np.clip(deep, 0, 65_535) >> 8).astype(np.uint8))
 
 
 def _shrunk(image: Image.Image) -> npt.NDArray[np.float64]:
@@ -112,10 +121,12 @@ def is_blank(image: Image.Image, small: npt.NDArray[np.float64]) -> bool:
     extremes = plain.getextrema()
     bands = cast("list[tuple[int, int]]", [extremes] if plain.mode == "L" else list(extremes))
     alpha, colours = ((255, 255), bands) if plain.mode in ("L", "RGB") else (bands[-1], bands[:-1])
+    if alpha[1] <= _ONE_COLOUR:
+        return True
     if alpha[1] - alpha[0] > _ONE_COLOUR:
         return False
     black = all(most <= _BLACK for _, most in colours)
-    return black or alpha[1] == 0 or all(most - least <= _ONE_COLOUR for least, most in colours)
+    return black or all(most - least <= _ONE_COLOUR for least, most in colours)
 
 
 def perceptual_hash(small: npt.NDArray[np.float64]) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
 from yarl import URL
 
 from batchgen.adapters.webhook import WebhookReceiver
 from batchgen.app.settings import Settings
 from batchgen.errors import UsageError
+from batchgen.hosts import Reach, base_url_of, is_this_machine, reach_of
 from batchgen.manifest import Manifest
 from batchgen.model import Completion, ParamValue, Request
 from batchgen.ports import Notices
@@ -73,27 +73,31 @@ def _parameter(profile: Profile, completion: Completion, name: str | None) -> st
 def _must_be_reached(settings: Settings, base_url: str) -> None:
     """An API elsewhere cannot call this machine by an address that means something here only."""
     if settings.webhook_url is not None:
-        url = URL(settings.webhook_url)
-        if url.scheme not in ("http", "https") or not url.host or url.query_string or url.fragment:
+        if not _can_be_called(settings.webhook_url):
             raise UsageError(f"--webhook-url {settings.webhook_url!r} cannot be used. Write it as https://host/path.")
         return
+    try:
+        api = base_url_of(base_url).raw_host or ""
+    except ValueError as error:
+        raise UsageError(f"The base URL {error}") from error
     host = settings.webhook_listen[0]
-    if not _is_public(host) and not _is_here(URL(base_url).host or ""):
+    if not _is_public(host) and not is_this_machine(api):
         raise UsageError(
-            f"{URL(base_url).host} cannot call {host}. Nothing was sent; say with --webhook-url where it reaches "
+            f"{api} cannot call {host}. Nothing was sent; say with --webhook-url where it reaches "
             "the address of --webhook-listen, by a tunnel or a proxy for instance."
         )
 
 
-def _is_public(host: str) -> bool:
+def _can_be_called(text: str) -> bool:
     try:
-        return ip_address(host).is_global
-    except ValueError:
-        return host != "localhost"
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
+        url = URL(text)
     except ValueError:
         return False
+    return bool(url.scheme in ("http", "https") and url.host and not url.query_string and not url.fragment)
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return reach_of(host) is Reach.PUBLIC
+    except ValueError:
+        return not is_this_machine(host)

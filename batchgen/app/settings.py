@@ -79,6 +79,19 @@ def fingerprint(manifest: Manifest, settings: Settings) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
+#: The keys that were found in this process, to be kept out of what is said when all else fails.
+_found: set[str] = set()
+
+
+def without_keys(text: str) -> str:
+    """The text with every API key that was found so far replaced."""
+    from batchgen.adapters.http_api.wording import Wording
+
+    for key in _found:
+        text = Wording(key).without_secret(text)
+    return text
+
+
 def find_key(profile: Profile) -> str:
     """The API key, from the environment or from the file that the environment names.
 
@@ -90,9 +103,12 @@ def find_key(profile: Profile) -> str:
         return SIMULATOR_KEY
     variable = profile.key.variable
     if key := os.environ.get(variable, "").strip():
+        _found.add(key)
         return key
     if named := os.environ.get(f"{variable}_FILE", "").strip():
-        return _read_key(Path(named), f"{variable}_FILE")
+        key = _read_key(Path(named), f"{variable}_FILE")
+        _found.add(key)
+        return key
     raise KeyMissing(host=profile.base_url, variable=variable)
 
 

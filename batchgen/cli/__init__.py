@@ -322,10 +322,12 @@ def _report(bug: Exception) -> None:
     import tempfile
     import traceback
 
+    from batchgen.app.settings import without_keys
+
     with tempfile.NamedTemporaryFile("w", prefix="batchgen-bug-", suffix=".txt", delete=False) as file:
-        traceback.print_exception(bug, file=file)
+        file.write(without_keys("".join(traceback.format_exception(bug))))
     complain(
-        f"batchgen: a bug in batchgen: {type(bug).__name__}: {bug}. Nothing paid for is lost. "
+        f"batchgen: a bug in batchgen: {type(bug).__name__}: {without_keys(str(bug))}. Nothing paid for is lost. "
         f"Please report it with {file.name}, then run the same command again."
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush, nlargest
+from math import inf
 from random import Random
 from uuid import uuid4
 
@@ -55,7 +56,7 @@ class Fate:
             own = Fault.FAILURE if fault is Fault.FAILURE_AT_ONCE else None
             begins_at, ends_at = at, at
         else:
-            begins_at, ends_at = self._turn(at, duration)
+            begins_at, ends_at = self._turn(at, duration, ends=own is not Fault.STUCK)
         return Job(
             number=number,
             id=JobId(uuid4().hex),  # never that of another life, so that a forgotten job is not mistaken for a new one
@@ -69,11 +70,12 @@ class Fate:
             draw=draw,
         )
 
-    def _turn(self, at: float, duration: float) -> tuple[float, float]:
-        """When a job begins that is accepted now, first come, first served; and when it ends."""
+    def _turn(self, at: float, duration: float, *, ends: bool) -> tuple[float, float]:
+        """When a job begins that is accepted now, first come, first served; and when it ends, if it does."""
         capacity = self._behaviour.capacity
         if capacity is None:
-            return at + QUEUED_SHARE * duration, at + duration
+            return at + QUEUED_SHARE * duration, at + duration if ends else inf
         begins_at = max(at, heappop(self._busy_until)) if len(self._busy_until) >= capacity else at
-        heappush(self._busy_until, begins_at + duration)
-        return begins_at, begins_at + duration
+        ends_at = begins_at + duration if ends else inf
+        heappush(self._busy_until, ends_at)
+        return begins_at, ends_at

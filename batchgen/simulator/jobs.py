@@ -30,12 +30,13 @@ class Job:
     number: int  #: 0 for the first job
     id: JobId  #: 32 hex digits
     endpoint: str = ""  #: the path it was submitted to; empty: any
-    body: Mapping[str, ParamValue]  #: the parameters as accepted, tags included, defaults filled in
+    body: Mapping[str, ParamValue]  #: the parameters as accepted, tags included, defaults filled in; no webhook
     accepted_at: float  #: seconds since the epoch
     begins_at: float = 0.0  #: seconds since the epoch; until then it waits its turn
-    ends_at: float  #: seconds since the epoch
+    ends_at: float  #: seconds since the epoch; infinite if it never ends
     fails: bool
     fault: Fault | None = None  #: what goes wrong with it
+    webhook: str | None = None  #: who is called when it has ended; a secret, and so not in the record
     draw: int  #: makes its pictures differ from another job's of the same body, and settles the faults it meets
 
     @property
@@ -52,7 +53,7 @@ class Job:
 
     def stage(self, at: float) -> Stage:
         """Where it stands at a time, in seconds since the epoch."""
-        if at >= self.ends_at and self.fault is not Fault.STUCK:
+        if at >= self.ends_at:
             return Stage.FAILED if self.fails else Stage.COMPLETED
         return Stage.RUNNING if at >= self.begins_at else Stage.QUEUED
 
@@ -63,7 +64,7 @@ class Job:
 
     def to_line(self) -> bytes:
         """The job as one line of the record."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "webhook"}
         return json.dumps(fields).encode() + b"\n"
 
     @classmethod

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -121,7 +121,7 @@ class Simulator:
     async def _submit(self, profile: Profile, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         self._admit(profile, request, submission=True)
-        body = wire.parse_body(raw, profile)
+        body, webhook = wire.apart(wire.parse_body(raw, profile), profile)
         now = time.time()
         limit = self._gate.refuses(now)
         if limit is not None:
@@ -129,15 +129,16 @@ class Simulator:
         fault, is_accepted = self._mishaps.submit(fingerprint(profile.submit_path, body))
         if not is_accepted:
             return await self._spoiler.answer(request, fault, web.Response(), at=now)
-        job = self._accept(profile, body, fault, at=now)
+        job = self._accept(profile, body, fault, webhook=webhook, at=now)
         self._expect_end(profile, job, request)
         told = wire.accepted(job, profile, at=now, links=self._links(job, request), fault=fault)
         return await self._spoiler.answer(request, _on_the_way(fault), web.json_response(told, status=202), at=now)
 
-    def _accept(self, profile: Profile, body: wire.Body, fault: Fault | None, *, at: float) -> Job:
+    def _accept(self, profile: Profile, body: wire.Body, fault: Fault | None, *, webhook: str | None, at: float) -> Job:
         path = profile.submit_path
         times = self._book.times(fingerprint(path, body))
         job = self._fate.job(len(self._book), endpoint=path, body=body, times=times, at=at, fault=fault)
+        job = replace(job, webhook=webhook)
         self._book.add(job)
         self._gate.passed(job)
         self._ledger.lost_answers += fault in ANSWER_LOST
@@ -146,10 +147,9 @@ class Simulator:
         return job
 
     def _expect_end(self, profile: Profile, job: Job, request: web.Request) -> None:
-        url = wire.webhook_url(job)
-        if url is not None:
+        if job.webhook is not None:
             body = partial(self._callback, profile, job, request)
-            request.app[_WEBHOOKS].expect(job, url, body, self._mishaps.webhook(job))
+            request.app[_WEBHOOKS].expect(job, job.webhook, body, self._mishaps.webhook(job))
 
     def _callback(self, profile: Profile, job: Job, request: web.Request) -> dict[str, object]:
         return wire.callback(job, profile, at=time.time(), links=self._links(job, request))

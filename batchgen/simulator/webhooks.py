@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Self
 
 import aiohttp
@@ -53,7 +54,7 @@ class Webhooks:
             body: makes what is sent, at that time.
             fault: what goes wrong with it.
         """
-        if fault is Fault.NEVER_SENT or job.fault is Fault.STUCK:
+        if fault is Fault.NEVER_SENT or job.ends_at == inf:
             return
         waiting = asyncio.create_task(self._send_at_end(job, url, body, fault))
         self._waiting.add(waiting)

@@ -21,8 +21,6 @@ from batchgen.simulator.setting import Setting
 LONGEST_SIDE = 2048
 #: A state that no profile knows.
 UNKNOWN_STATE = "RECALIBRATING"
-#: The parameters that name a webhook, of the classic endpoints and of the current one.
-_WEBHOOKS = ("webhook", "callback_url")
 _SENT = frozenset({Role.IMAGE, Role.DELIVERY, Role.TAG})
 _CODES: Mapping[Fault | None, str] = {
     Fault.INVALID_INPUT: "INPUT_INVALID: the simulator was told to find fault with some inputs",
@@ -169,7 +167,7 @@ def accepted(job: Job, profile: Profile, *, at: float, links: Sequence[str], fau
     answer: dict[str, object] = {profile.fields.state[0]: _word(Stage.QUEUED, profile)}
     if fault is not Fault.NO_ID:
         answer[profile.fields.job_id[0]] = job.id
-        answer |= _result(profile, links) if job.body.get("queued_image_urls") else {}
+        answer |= _result(profile, links) if job.body.get(profile.early_urls_parameter or "") else {}
     return answer
 
 
@@ -200,10 +198,12 @@ def describe(
     return answer
 
 
-def webhook_url(job: Job) -> str | None:
-    """Where the end of the job is to be sent, if anywhere."""
-    url = next((job.body[name] for name in _WEBHOOKS if name in job.body), None)
-    return url if isinstance(url, str) and url.startswith(("http://", "https://")) else None
+def apart(body: Body, profile: Profile) -> tuple[Body, str | None]:
+    """The body without the address of its webhook, which differs from run to run; and that address, if it is one."""
+    name = profile.webhook_parameter
+    url = body.get(name or "")
+    is_address = isinstance(url, str) and url.startswith(("http://", "https://"))
+    return {key: value for key, value in body.items() if key != name}, str(url) if is_address else None
 
 
 def callback(job: Job, profile: Profile, *, at: float, links: Sequence[str]) -> dict[str, object]:

@@ -9,46 +9,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
 from batchgen.errors import ResultUnavailable
-
-#: Addresses of version 4 written as ones of version 6, for networks without version 4.
-_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-
-
-class Reach(Enum):
-    """Where an address leads."""
-
-    PUBLIC = auto()
-    LOOPBACK = auto()  # this machine
-    PRIVATE = auto()  # a network of its own, a link, a group, or nothing that is assigned
-
-
-def reach_of(address: str) -> Reach:
-    """Where an IP address leads; one that holds another leads where that does.
-
-    Raises:
-        ValueError: it is none.
-    """
-    ip = ip_address(address)
-    inner = _held_in(ip) if isinstance(ip, IPv6Address) else None
-    if inner is not None:
-        return reach_of(str(inner))
-    if ip.is_loopback:
-        return Reach.LOOPBACK
-    return Reach.PUBLIC if ip.is_global and not ip.is_multicast else Reach.PRIVATE
-
-
-def _held_in(ip: IPv6Address) -> IPv4Address | None:
-    if any(ip in network for network in _TRANSLATED):
-        return IPv4Address(int(ip) & 0xFFFF_FFFF)
-    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+from batchgen.hosts import Reach, is_oddly_spelled, is_this_machine, reach_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +36,14 @@ class AddressRule:
             ResultUnavailable: it may not; permanent.
         """
         host = url.host or ""
-        near = is_loopback(host)
+        near = is_this_machine(host)
         if not host or not (url.scheme == "https" or (url.scheme == "http" and near)):
             raise _refused(f"{url.scheme}://{host}", "images are fetched over https")
+        if is_oddly_spelled(host):
+            raise _refused(host, "that is an address in a form which not all programs read alike")
         if self.hosts and not any(_matches(host, pattern) for pattern in self.hosts):
             raise _refused(host, f"which is none of the profile's image_hosts ({', '.join(self.hosts)})")
-        if near and came_from is not None and not is_loopback(came_from.host or "") and not self.private:
+        if near and came_from is not None and not is_this_machine(came_from.host or "") and not self.private:
             raise _refused(host, _why(Reach.LOOPBACK))
         try:
             self.check_address(host, host)
@@ -153,11 +122,3 @@ def _refused(host: str, why: str) -> ResultUnavailable:
 def _matches(host: str, pattern: str) -> bool:
     host, pattern = host.casefold().rstrip("."), pattern.casefold()
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name, or address, is this machine's."""
-    try:
-        return host == "localhost" or reach_of(host) is Reach.LOOPBACK
-    except ValueError:
-        return False

@@ -101,7 +101,7 @@ class AnswerReader:
         said = self._refusal(answer)
         if answer.status in (404, 410):
             raise RequestRefused(**self._facts(answer, said))
-        if answer.status == 403 and said.is_policy:
+        if answer.status == 403 and said.has_policy_code:
             return self._failure(answer, said)
         if 400 <= answer.status < 500 and (blocked := self._blocked(answer, said)):
             raise blocked
@@ -188,7 +188,7 @@ class AnswerReader:
         words = f"HTTP {answer.status}: {said.message}" if said.message else f"HTTP {answer.status}"
         if answer.status == 402 or _NO_CREDIT.match(said.code or ""):
             return CreditExhausted(host=self._host, answer=words)
-        if answer.status == 401 or (answer.status == 403 and not said.is_policy):
+        if answer.status == 401 or (answer.status == 403 and not said.has_policy_code):
             return KeyRejected(host=self._host, variable=self._profile.key.variable, answer=words)
         return None
 

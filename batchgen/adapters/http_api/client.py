@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
-from batchgen.adapters.http_api.addresses import AddressRule, is_loopback
+from batchgen.adapters.http_api.addresses import AddressRule
 from batchgen.adapters.http_api.answers import Answer, AnswerReader
 from batchgen.adapters.http_api.image_hosts import ImageHosts, ImageRules
 from batchgen.adapters.http_api.transport import (
@@ -27,6 +27,7 @@ from batchgen.adapters.http_api.transport import (
 )
 from batchgen.adapters.http_api.wording import Wording
 from batchgen.errors import AnswerInDoubt, KeyMissing, TryLater, UsageError
+from batchgen.hosts import base_url_of, is_this_machine
 from batchgen.model import JobId, ParamValue, Request
 from batchgen.ports import JobStatus, Submission
 from batchgen.profile import Profile, Role
@@ -105,7 +106,9 @@ class HTTPImageAPI:
         self._wording = Wording(self._key)
         self._reader = AnswerReader(profile, host=self._host, wording=self._wording)
         images = images or ImageRules()
-        rule = AddressRule(loopback=is_loopback(self._host), private=images.private_hosts, hosts=profile.image_hosts)
+        rule = AddressRule(
+            loopback=is_this_machine(self._host), private=images.private_hosts, hosts=profile.image_hosts
+        )
         self._hosts = ImageHosts(connections=connections, timeouts=self._timeouts, largest=images.largest, rule=rule)
         self._tags = frozenset(profile.named(Role.TAG))
 
@@ -175,7 +178,7 @@ class HTTPImageAPI:
                 content = await _content(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(status=response.status, headers=headers, body=content, at=self._clock(), url=url)
-        except NETWORK_ERRORS as error:
+        except (*NETWORK_ERRORS, ValueError) as error:  # a ValueError: what HTTP, or aiohttp, will not carry
             return self._silence(error, sending)
 
     def _silence(self, error: Exception, sending: _Sending) -> _Silence:
@@ -184,7 +187,7 @@ class HTTPImageAPI:
         return _Silence(
             message=self._wording.line(f"{self._host}: {words(error)}"),
             # A bare TimeoutError is the call's own limit, which may pass while it still waits for a connection.
-            unsent=meaning(error).unsent or (type(error) is TimeoutError and not sending.connected),
+            unsent=(meaning(error).unsent or type(error) is TimeoutError) and not sending.connected,
             cause=None if self._shows_key(error) else error,
         )
 
@@ -214,19 +217,15 @@ def _as_path_part(job_id: JobId) -> str:
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 
 
-def _checked_base(base_url: str) -> str:
+def _checked_base(text: str) -> str:
     try:
-        url = URL(base_url.strip())
-        host = (url.host or "").encode("idna")
+        return str(base_url_of(text))
     except ValueError as error:
-        raise UsageError(f"The base URL {base_url!r} is not a URL ({error}). Write it as https://host/path.") from error
-    if url.scheme not in ("http", "https") or len(host.split()) != 1 or url.query_string or url.fragment:
-        raise UsageError(f"The base URL {base_url!r} cannot be used. Write it as https://host/path.")
-    return str(url).rstrip("/")
+        raise UsageError(f"The base URL {error}") from error
 
 
 def _must_not_be_in_clear(base_url: str, host: str) -> None:
-    if base_url.startswith("http:") and not is_loopback(host):
+    if base_url.startswith("http:") and not is_this_machine(host):
         raise UsageError(
             f"{base_url} would have the API key sent in clear, for everybody on the way to read. Nothing was sent; "
             "write https://, or have a proxy on this machine."

@@ -57,7 +57,12 @@ class Said:
         """Whether the API will not draw this, ever. The pages of gateways do not count."""
         if self.content is None or self.code in _PASSING_CODES:
             return False
-        return bool(_POLICY_CODE.search(self.code or "") or _POLICY.search(self.message))
+        return self.has_policy_code or bool(_POLICY.search(self.message))
+
+    @property
+    def has_policy_code(self) -> bool:
+        """Whether its code says that, which words alone may not mean: an account is banned over content policy too."""
+        return self.content is not None and bool(_POLICY_CODE.search(self.code or ""))
 
 
 class Wording:

@@ -6,16 +6,17 @@ sends no key to a host that the key is not for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from yarl import URL
 
 from batchgen.errors import UsageError
+from batchgen.hosts import is_this_machine
 from batchgen.manifest.document import Node, line_of, parse, plain
 from batchgen.manifest.names import did_you_mean, shown
 from batchgen.manifest.problems import Problems
@@ -25,8 +26,10 @@ Content = Mapping[str, Any]
 _ENDINGS = (".yaml", ".yml")
 #: The key of imagepipeline.io, and the hosts that it is for.
 _KNOWN_KEY, _HOME = "IMAGEPIPELINE_API_KEY", "imagepipeline.io"
-#: How the variables begin whose keys are meant for profiles in files.
+#: How the variables begin whose keys are meant for profiles in files; the host that a key is for follows.
 _OWN_KEYS = "BATCHGEN_KEY_"
+#: Hosts of which each has a variable of its own: no two are spelled alike in capitals, `_` for a dot, `__` for a dash.
+_PLAIN_HOST = re.compile(r"[a-z0-9.-]+")
 _PARTS: Mapping[str, type[BaseModel]] = {
     "key": Key,
     "states": States,
@@ -107,6 +110,9 @@ def _extended(
         return own
     if not isinstance(parent, str):
         raise problems.fatal(line_of(root, ["extends"]), f"extends: must be a profile's name, not {shown(parent)}.")
+    if is_file_name(parent):
+        message = f"extends: only a profile that comes with batchgen can be extended, not the file {shown(parent)}."
+        raise problems.fatal(line_of(root, ["extends"]), message)
     try:
         base = known(parent)
     except UsageError as error:
@@ -132,21 +138,23 @@ def _keys_beside(location: Sequence[str | int]) -> tuple[str, ...]:
 
 
 def _keep_keys_at_home(profile: Profile, root: Node, problems: Problems) -> None:
-    """A key goes over TLS, or to this machine; that of imagepipeline.io to no other host."""
-    url, variable = urlsplit(profile.base_url), profile.key.variable
-    host, here = url.hostname or "", _is_this_machine(url.hostname or "")
+    """A key goes over TLS, or to this machine, and to the one host that its variable names."""
+    url, variable = URL(profile.base_url), profile.key.variable
+    host = url.raw_host or ""
+    here = is_this_machine(host)
     if url.scheme != "https" and not here:
         problems.add(line_of(root, ["base_url"]), "base_url: a key is sent over https only.", "Begin it with https://.")
     at_home = host == _HOME or host.endswith(f".{_HOME}") or here
-    if not (variable.startswith(_OWN_KEYS) or (variable == _KNOWN_KEY and at_home)):
+    own_variable = _variable_for(host)
+    if not (variable == own_variable or (variable == _KNOWN_KEY and at_home)):
         message = f"key.variable: a manifest's profile sends no key in {variable} to {host}."
-        hint = f"Keep the key in a variable that begins with {_OWN_KEYS}, or name this profile with --profile."
-        problems.add(line_of(root, ["key", "variable"]), message, hint)
+        keep = f"Keep the key for that host in {own_variable}, or name" if own_variable else "Name"
+        problems.add(line_of(root, ["key", "variable"]), message, f"{keep} this profile with --profile.")
     problems.raise_any()
 
 
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _variable_for(host: str) -> str | None:
+    """The variable whose key is for that host alone; None where its name has no such spelling."""
+    if not _PLAIN_HOST.fullmatch(host):
+        return None
+    return _OWN_KEYS + host.rstrip(".").replace("-", "__").replace(".", "_").upper()
