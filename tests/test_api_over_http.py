@@ -219,7 +219,7 @@ REFUSALS: list[tuple[int, object, str, str]] = [
     (422, {"detail": "no such scheduler"}, "refused", "no such scheduler"),
     (400, {"code": "INPUT_INVALID", "message": "bad prompt"}, "refused", "bad prompt"),
     (400, {"code": "INPUT_INVALID", "message": "Violates our content policy"}, "content_policy", "content policy"),
-    (403, {"error": "Rejected by moderation"}, "content_policy", "moderation"),
+    (400, {"error": "Rejected by moderation"}, "content_policy", "moderation"),
     (404, b"<html><h1>Not here</h1></html>", "refused", "Not here"),
     (413, b"too large", "refused", "too large"),
 ]
