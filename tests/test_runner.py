@@ -827,3 +827,15 @@ def test_a_job_whose_word_for_its_end_is_unknown_is_collected_at_its_deadline() 
     assert scene.run(wanted) == [State.STORED] * 3
     assert [scene.record(request).response for request in wanted] == ['{"status": "COMPLETED"}'] * 3
     assert 99 < scene.seconds < 110
+
+
+def test_a_finished_job_without_a_usable_link_is_given_up_after_a_day_however_short_the_runs() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: UNUSABLE), job_deadline=1.0)
+    [request] = requests(1)
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")))
+    assert scene.run([request]) == [State.SUBMITTED]
+    scene.clock = VirtualClock(start=1_700_000_000.0 + 90_000)
+    assert scene.run([request]) == [State.FAILED]
+    failure = scene.record(request).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.RESULT_LOST

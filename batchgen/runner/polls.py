@@ -275,7 +275,8 @@ class Polls:
         if not watch.unusable:
             watch.unusable_since = now
         watch.unusable += 1
-        if watch.unusable >= UNUSABLE_ANSWERS and now - watch.unusable_since >= UNUSABLE_SECONDS:
+        long = watch.unusable >= UNUSABLE_ANSWERS and now - watch.unusable_since >= UNUSABLE_SECONDS
+        if long or now - watch.submitted >= GIVE_UP_AFTER:  # a run may be shorter than all those answers take
             kind, message = FailureKind.RESULT_LOST, f"{status.message} ({watch.job.job_id})"
             failure = Failure(kind=kind, message=message, http_status=status.http_status, response=status.response)
             settle(watch, Failed(failure=failure, retryable=False, response=status.response))
