@@ -196,7 +196,13 @@ class SourceReader:
                 hint = did_you_mean(name, table.names) or f"It has: {', '.join(table.names[:20])}."
                 refusal = Refused(f"{name}: {source.named} has no such column.", hint)
                 self.entries.refuse((*location, "columns", name), refusal)
-        reader = ColumnReader(self.parameters, mapping, self.entries.label_names, prompt_given=form.prompt is not None)
+        reader = ColumnReader(
+            self.parameters,
+            mapping,
+            self.entries.label_names,
+            prompt_given=form.prompt is not None,
+            alone=entry.file if self.entries.none else None,
+        )
         columns = reader.read(table, problems)
         if columns is None:
             return []
