@@ -173,7 +173,6 @@ class ColumnReader:
         self._label_names.check(name, *place)
         return Meaning(target=_LABEL + name)
 
-
     def _prompt_hint(self, table: Table) -> str:
         if meant := near("prompt", table.names):
             return f"Is it {meant}? Call it prompt, or map it: {self._mapped(meant, 'prompt')}."
