@@ -23,6 +23,7 @@ _SHIFTS = range(120, -1, -10)  # 130 bits, 26 characters
 _KEY_BYTES = 17
 _SEEDS = 2**31  # from 0: what every API that takes a seed can be hoped to take
 _NAMED = 10  # characters of the key in a file name: 50 bits
+_KEPT = "kept"  # instead of a row: the name is that of a request submitted before
 #: Files in one folder of images; with the numbered folders beside them fewer than 5,000 entries up to
 #: 2 million images (loaders and hubs begin to refuse at 10,000).
 IMAGES_PER_FOLDER = 4_500
@@ -145,8 +146,9 @@ class Plan:
     Args:
         manifest: where the rows come from.
         limit: at most so many requests; None for all.
-        kept: requests of an earlier version of the manifest that were submitted already. Those that the
-            manifest no longer asks for follow at the end, so that nothing paid for drops out of the batch.
+        kept: gives the requests of an earlier version of the manifest that were submitted already, each time it is
+            called. Those that the manifest no longer asks for follow at the end, so that nothing paid for drops out of
+            the batch; and no other request is given a name that one of them has.
         firsts: remembers, for one iteration, what was asked for already.
     """
 
@@ -155,7 +157,7 @@ class Plan:
         manifest: Manifest,
         *,
         limit: int | None = None,
-        kept: Iterable[Request] = (),
+        kept: Callable[[], Iterable[Request]] = tuple,
         firsts: Callable[[], Firsts] = FirstsInMemory,
     ) -> None:
         self.manifest = manifest
@@ -179,6 +181,8 @@ class Plan:
         position = requests = 0
         profile = self.manifest.profile
         with self._firsts() as firsts:
+            for request in self._kept():
+                firsts.meet(_name_of(request), f"{request.key} {_KEPT}")
             for row in fan_out(profile, self.manifest.rows()):
                 for repeat in row.repeats:
                     if requests == self._limit:
@@ -192,7 +196,7 @@ class Plan:
                     yield request
                     position += request.samples
                     requests += 1
-            for request in self._kept:
+            for request in self._kept():
                 if _named(request.key, request.row_index, firsts)[1] is None:
                     yield replace(request, first_sample=position, kept=True)
                     position += request.samples
@@ -228,6 +232,14 @@ def _named(key: RequestKey, row_index: int, firsts: Firsts) -> tuple[str, int | 
         if earlier is None:
             return name, None
         first_key, _, first_row = earlier.partition(" ")
+        if first_key == key and first_row == _KEPT:
+            earlier = firsts.meet(f"{name} again", who)
+            return name, None if earlier is None else int(earlier.partition(" ")[2])
         if first_key == key:
             return name, int(first_row)
     raise AssertionError(f"the name {key} was given to another key")
+
+
+def _name_of(request: Request) -> str:
+    """What stands for its key in the names of its files."""
+    return request.file_stem.rpartition("-")[2]

@@ -94,8 +94,8 @@ def outcome(path: Path) -> str:
     """What becomes of a manifest, as text: what it warns of and a line of JSON for each request, or its problems."""
     try:
         manifest = read(path, moment=datetime(2026, 11, 25, 23, 59, 58, tzinfo=UTC))
-        lines = [f"warning: {warning}" for warning in manifest.warnings]
-        lines += [_line(request) for request in Plan(manifest)]
+        requests = [_line(request) for request in Plan(manifest)]
+        lines = [*(f"warning: {warning}" for warning in manifest.warnings), *requests]
     except ManifestError as error:
         lines = [str(error)]
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -181,7 +182,7 @@ def test_a_row_may_be_asked_for_by_some_of_its_repeats() -> None:
 
 def test_what_was_paid_for_is_kept_even_if_a_limit_leaves_it_out() -> None:
     old = list(Plan(a_manifest(rows("abc"))))
-    new = list(Plan(a_manifest(rows("abc")), limit=1, kept=old))
+    new = list(Plan(a_manifest(rows("abc")), limit=1, kept=lambda: old))
     assert [(request.prompt, request.kept) for request in new] == [("a", False), ("b", True), ("c", True)]
 
 
@@ -200,9 +201,39 @@ def test_a_limit_cuts_the_plan_but_not_the_reading() -> None:
 
 def test_kept_requests_follow_at_the_end_unless_the_manifest_asks_for_them() -> None:
     old = list(Plan(a_manifest(rows("abc", samples=2))))
-    new = list(Plan(a_manifest(rows("cd", samples=2)), kept=old))
+    new = list(Plan(a_manifest(rows("cd", samples=2)), kept=lambda: old))
     assert [(request.prompt, request.first_sample) for request in new] == [("c", 0), ("d", 2), ("a", 4), ("b", 6)]
     assert new[2].file_stem == old[0].file_stem
+
+
+@given(
+    st.permutations("abcdef"),
+    st.permutations("abcdef"),
+    st.integers(0, 6),
+    st.integers(0, 6),
+    st.sampled_from([1, 2, 30]),
+)
+def test_no_request_is_given_the_name_of_another_one_whatever_was_paid_for_before(
+    before: list[str], now: list[str], asked_before: int, asked_now: int, likeness: int
+) -> None:
+    def look_alike(_: Profile, prompt: str, *__: object) -> str:
+        return "0" * likeness + prompt * 26
+
+    with mock.patch.object(planning, "request_key", look_alike):
+        old = list(Plan(a_manifest(rows(before[:asked_before]))))
+        new = list(Plan(a_manifest(rows(now[:asked_now])), kept=lambda: old))
+    names = {request.prompt: request.file_stem for request in old}
+    others = [request.file_stem for request in new if request.prompt not in names]
+    assert len(names) == len(old)
+    assert not set(others) & set(names.values())
+    assert len({request.file_stem for request in new}) == len(new) == len({*before[:asked_before], *now[:asked_now]})
+
+
+def test_a_row_that_asks_for_what_was_paid_for_before_is_asked_once() -> None:
+    old = list(Plan(a_manifest(rows("ab"))))
+    entries = list(Plan(a_manifest(rows("bab")), kept=lambda: old).entries())
+    told = [(e.row_index, e.first_row) if isinstance(e, Duplicate) else e.prompt for e in entries]
+    assert told == ["b", "a", (2, 0)]
 
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}

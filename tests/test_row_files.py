@@ -306,6 +306,13 @@ def test_a_parquet_value_that_python_cannot_hold_harms_only_who_reads_it(tmp_pat
     assert "cannot be read from here on" in problems(tmp_path / "m.yaml")[0]
 
 
+def test_not_a_number_in_parquet_is_nothing_as_in_a_data_frame(tmp_path: Path) -> None:
+    columns = {"prompt": ["A fox"] * 2, "guidance_scale": [9.0, float("nan")], "score": [float("nan"), 0.5]}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    found = [(row.params["guidance_scale"], row.labels) for row in rows(tmp_path / "m.parquet")]
+    assert found == [(9.0, {"score": None}), (7.0, {"score": 0.5})]
+
+
 def test_a_label_of_two_types_is_text_and_a_warning(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("prompt,year\nA fox,1\n")
     (tmp_path / "b.csv").write_text("prompt,year\nAn owl,x\n")

@@ -68,7 +68,7 @@ class OpenedBatch(contextlib.AbstractContextManager["OpenedBatch"]):
             StorageFailed: at the end; the plan is lost, and something was paid for of which the manifest knows nothing.
         """
         unknown = set(self._paid()) if self.plan is None else set()
-        for request in Plan(self._manifest, limit=self._settings.limit, kept=self._kept(), firsts=SpillingFirsts):
+        for request in Plan(self._manifest, limit=self._settings.limit, kept=self._kept, firsts=SpillingFirsts):
             unknown.discard(request.key)
             yield request
         if unknown:

@@ -79,6 +79,7 @@ class ColumnReader:
         mapping: what the manifest says of columns, by their names.
         label_names: of the whole manifest.
         prompt_given: whether the manifest has a prompt for all rows, so that no column need be one.
+        alone: the table, where it is the manifest itself and has no mapping: one is written in a manifest of its own.
     """
 
     def __init__(
@@ -88,11 +89,13 @@ class ColumnReader:
         label_names: LabelNames,
         *,
         prompt_given: bool,
+        alone: str | None = None,
     ) -> None:
         self._parameters = parameters
         self._mapping = mapping
         self._label_names = label_names
         self._prompt_given = prompt_given
+        self._alone = alone
 
     def read(self, table: Table, problems: Problems) -> Columns | None:
         """What the header says; None if there is no reading on, with the reasons in *problems*."""
@@ -104,7 +107,7 @@ class ColumnReader:
         at = {str(meaning.target): position for position, meaning in meanings.items()}
         if "prompt" not in at and not self._prompt_given:
             if "prompt" not in map(squashed, table.names):  # else it was named already
-                problems.add(table.line, "the table has no column prompt.", _prompt_hint(table))
+                problems.add(table.line, "the table has no column prompt.", self._prompt_hint(table))
             return None
         labels = {position: meaning for position, meaning in meanings.items() if meaning.label is not None}
         types = {
@@ -143,7 +146,7 @@ class ColumnReader:
                 meaning = self._meaning(name, (table.line, problems.source))
                 if meaning.label is not None and name in table.odd:
                     message = f"{name}: holds {table.odd[name]}, which no label does."
-                    raise Refused(message, f"Leave it out: columns: {{{name}: null}}.")
+                    raise Refused(message, f"Leave it out: {self._mapped(name, 'null')}.")
                 if meaning.target in found:
                     raise Refused(f"{name}: is a second column for {meaning.target}.", "Map one of them to null.")
             except Refused as refusal:
@@ -163,12 +166,25 @@ class ColumnReader:
                 "batch_id: a table is one batch, so no column can set it.", "Remove it; use --batch-id instead."
             )
         if meant := misspelt_column(name, self._parameters.known):
-            hint = f"Did you mean {meant}? Rename it, or map it: columns: {{{name}: {meant}}}."
+            hint = f"Did you mean {meant}? Rename it, or map it: {self._mapped(name, meant)}."
             raise Refused(f"{name}: unknown column.", hint)
         if name == "seed":
             self._parameters.must_know(name)  # says why there is none
         self._label_names.check(name, *place)
         return Meaning(target=_LABEL + name)
+
+    def _prompt_hint(self, table: Table) -> str:
+        if meant := near("prompt", table.names):
+            return f"Is it {meant}? Call it prompt, or map it: {self._mapped(meant, 'prompt')}."
+        found = ", ".join(name for name in table.names[:20] if name)
+        if table.read_as is None:
+            return f"It has: {found}."
+        return f"The first line names the columns; read with {table.read_as} it has: {found}."
+
+    def _mapped(self, name: str, target: str) -> str:
+        """What to write so that a column is something."""
+        columns = f"columns: {{{name}: {target}}}"
+        return columns if self._alone is None else f"in a .yaml, prompts: {{file: {self._alone}, {columns}}}"
 
 
 def check_meaning(column: str, meaning: Meaning, parameters: Parameters) -> None:
@@ -197,15 +213,6 @@ def _refuse_doubtful(table: Table, problems: Problems) -> None:
         if name and first[name] != position:
             message = f"{name}: stands twice in the header, as columns {first[name] + 1} and {position + 1}."
             problems.add(table.line, message, "Rename one.")
-
-
-def _prompt_hint(table: Table) -> str:
-    if meant := near("prompt", table.names):
-        return f"Is it {meant}? Call it prompt, or map it: columns: {{{meant}: prompt}}."
-    found = ", ".join(name for name in table.names[:20] if name)
-    if table.read_as is None:
-        return f"It has: {found}."
-    return f"The first line names the columns; read with {table.read_as} it has: {found}."
 
 
 def _param_check(parameters: Parameters, name: str) -> Callable[[Cell], ParamValue]:

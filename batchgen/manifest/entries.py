@@ -40,6 +40,7 @@ class Entries:
         self._problems = problems
         self._parameters = parameters
         self.label_names = LabelNames()  #: of the whole manifest
+        self.none = root is None  #: whether there is no document
 
     def complain(self, complaints: Iterable[Complaint]) -> None:
         """Note what the document's model does not take."""

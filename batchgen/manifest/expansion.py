@@ -17,6 +17,7 @@ from itertools import accumulate
 from batchgen.manifest.axes import Dimension, Space, Value, draw
 from batchgen.manifest.columns import Given
 from batchgen.manifest.names import safe_name, written
+from batchgen.manifest.notices import Notices
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.sweep import Sweep
@@ -162,6 +163,7 @@ class Expansion:
     words: Mapping[str, str]  #: what is built in, but for `row`
     fallback_prefix: str
     problems: Callable[[], Problems]
+    notices: Notices  #: filled while rows are made
 
     def rows(self) -> Iterator[Row]:
         """In order; rows with problems are left out.
@@ -170,6 +172,7 @@ class Expansion:
             ManifestError: at the end, with every problem.
         """
         problems = self.problems()
+        self.notices.begin()
         made = False
         try:
             for maker, given, index, number in self._wanted(problems):
@@ -187,7 +190,7 @@ class Expansion:
 
     def _wanted(self, problems: Problems) -> Iterator[tuple[_RowMaker, Given, int, int]]:
         """Each row, its position among all, and the numbers of the combinations that are to be made of it."""
-        picked = self._picked()
+        picked = self._picked(problems.source)
         following = next(picked, None) if picked is not None else None
         begin = index = 0
         for source, combinations in self._combinations():
@@ -220,8 +223,12 @@ class Expansion:
     def _axes(self) -> dict[tuple[bool, ...], _Axes]:
         return {}
 
-    def _picked(self) -> Iterator[int] | None:
-        """The numbers of the combinations that the sample holds, in order; None if all are wanted."""
+    def _picked(self, named: str) -> Iterator[int] | None:
+        """The numbers of the combinations that the sample holds, in order; None if all are wanted.
+
+        Args:
+            named: the manifest, as messages name it.
+        """
         sample = self.sweep.sample
         if sample is None:
             return None
@@ -245,7 +252,11 @@ class Expansion:
             return number - local + combinations.favoured(local, _chance(seed, number))
 
         weighted = any(combinations.weighted for _, combinations in parts)
-        return iter(draw(ends[-1], sample.count, seed=seed, wanted=wanted, favour=favour if weighted else None))
+        drawn = draw(ends[-1], sample.count, seed=seed, wanted=wanted, favour=favour if weighted else None)
+        if len(drawn) < sample.count:
+            there = f"the sample asks for {sample.count:,} combinations, and there are {len(drawn):,}"
+            self.notices.meet(there, named, self.sweep.line)
+        return iter(drawn)
 
     def _count(self, source: RowSource) -> int:
         return 1 if source.single else sum(1 for _ in source.rows(self.problems()))
@@ -268,6 +279,8 @@ class _RowMaker:
         self._overrides = expansion.overrides
         self._words = {name: expansion.words[name] for name in source.form.names & expansion.words.keys()}
         self._names = bool(source.form.names)
+        self._notices = expansion.notices
+        self._told = source.form.names & source.columns  # what a row's own cells say in texts
         self._prefix = None if source.form.file_prefix.names else self._safe(source.form.file_prefix.render({}))
         own = {name: value for name, value in source.form.params.items() if value is not None}
         self._params = {**expansion.parameters.defaults, **own}
@@ -284,6 +297,7 @@ class _RowMaker:
         if self._names:  # the nearest wins: an axis, else the row's own, else a variable
             own, varying = {"row": str(index)}, self._combinations.variables(variables)
             words = {**self._words, **own, **varying, **given.words, **setting.words}
+            self._look_for_empty(words, given.line)
         prompt = given.prompt if self._form.prompt is None else self._form.prompt.render(words, choice)
         if not prompt or prompt.isspace():
             raise Refused("prompt: is empty.", "Write what the image shows, or remove the line.")
@@ -297,6 +311,11 @@ class _RowMaker:
             repeats=self._repeats if given.repeat is None else range(given.repeat),
             split=given.split,
         )
+
+    def _look_for_empty(self, words: Mapping[str, str], line: int) -> None:
+        for name in self._told:
+            if not words[name].strip():
+                self._notices.meet(f"{name} is empty, and a text that names it goes without", self.named, line)
 
     def _labels(
         self, given: Given, setting: _Setting, params: Mapping[str, ParamValue], words: Mapping[str, str]

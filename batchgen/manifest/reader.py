@@ -15,6 +15,7 @@ from batchgen.manifest.document import line_of
 from batchgen.manifest.entries import Entries
 from batchgen.manifest.expansion import Expansion, RowSource
 from batchgen.manifest.names import did_you_mean, safe_name
+from batchgen.manifest.notices import Notices
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import OVERRIDE, Problems, Refused
 from batchgen.manifest.row_sources import SourceReader, without_choices
@@ -85,7 +86,12 @@ class Manifest:
     dimensions: Sequence[tuple[str, int]] = ()  #: variables and axes, and how many values each has
     words: Mapping[str, str] = field(default_factory=dict)  #: what {date}, {env.NAME} and the like stand for in it
     frozen: PlanHead | None = None  #: of a frozen plan: what it says of itself
-    warnings: tuple[str, ...] = ()  #: what is allowed, and most likely not meant
+    notices: Notices = field(default_factory=Notices, repr=False, compare=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, and most likely not meant; of the rows, what the last reading of them met."""
+        return self.notices.texts
 
     def rows(self) -> Iterator[Row]:
         """The rows in order, read anew by each call; memory does not grow with a table.
@@ -217,6 +223,13 @@ class _Reading:
         budget = self._budget(Budget(images=checked.budget.images, cost=checked.budget.cost), price)
         self._problems.raise_any()
         batch_id = self._batch_id(checked.batch_id)
+        notices = Notices(
+            (
+                *(f"the variable {name} is not used in any text." for name in unused_variables),
+                *sweep.warnings,
+                *reader.warnings,
+            )
+        )
         expansion = Expansion(
             sources=sources,
             sweep=sweep,
@@ -225,6 +238,7 @@ class _Reading:
             words=self._words.all,
             fallback_prefix=batch_id,
             problems=partial(Problems, self._source.named),
+            notices=notices,
         )
         named = {name for source in sources for name in source.form.names}
         named.update(without_choices("batch_id", self._overrides.batch_id or checked.batch_id or "").names)
@@ -248,10 +262,7 @@ class _Reading:
             label_types=reader.label_types,
             dimensions=sweep.dimensions,
             words=self._words.to_record(named),
-            warnings=(
-                *(f"the variable {name} is not used in any text." for name in unused_variables),
-                *reader.warnings,
-            ),
+            notices=notices,
         )
 
     def _check_names(self, sources: Sequence[RowSource], sweep: Sweep, reader: SourceReader) -> list[str]:

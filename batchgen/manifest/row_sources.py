@@ -17,7 +17,7 @@ from batchgen.manifest.names import did_you_mean
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.schema import Column, FileEntry, PromptEntry, Target
-from batchgen.manifest.source import LARGEST_LIST, Reach, Source
+from batchgen.manifest.source import LARGEST_LIST, SEPARATED, Reach, Source
 from batchgen.manifest.tables import Table, open_table
 from batchgen.manifest.template import Template, parse
 
@@ -83,6 +83,8 @@ class SourceReader:
         """
         location: Location = ("prompts", position)
         try:
+            if entry.templates and entry.prompt is not None:
+                raise Refused("templates: is for the file's own prompts, and prompt replaces them.", "Remove one.")
             form = self._form(entry, own, None if entry.prompt is None else parse(entry.prompt), location)
             mapping = self._meanings(entry, location)
             _check_encoding(entry.encoding)
@@ -181,6 +183,9 @@ class SourceReader:
         self, source: Source, entry: FileEntry, form: Form, mapping: Mapping[str, Meaning], location: Location
     ) -> list[RowSource]:
         problems = self.problems.of(source.named)
+        if entry.delimiter is not None and source.kind not in SEPARATED:
+            message = f"delimiter: {source.named} has none."
+            self.entries.refuse((*location, "delimiter"), Refused(message, "It is for .csv and .tsv files; remove it."))
         wanted = [*mapping, *form.names]
         table = open_table(source, problems, wanted=wanted, delimiter=entry.delimiter)
         if table is None:
@@ -191,7 +196,13 @@ class SourceReader:
                 hint = did_you_mean(name, table.names) or f"It has: {', '.join(table.names[:20])}."
                 refusal = Refused(f"{name}: {source.named} has no such column.", hint)
                 self.entries.refuse((*location, "columns", name), refusal)
-        reader = ColumnReader(self.parameters, mapping, self.entries.label_names, prompt_given=form.prompt is not None)
+        reader = ColumnReader(
+            self.parameters,
+            mapping,
+            self.entries.label_names,
+            prompt_given=form.prompt is not None,
+            alone=entry.file if self.entries.none else None,
+        )
         columns = reader.read(table, problems)
         if columns is None:
             return []

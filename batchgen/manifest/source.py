@@ -16,7 +16,8 @@ from batchgen.manifest.problems import Refused
 
 #: What a manifest's file name ends in.
 DOCUMENTS = (".yaml", ".yml")
-TABLES = (".csv", ".tsv", ".jsonl", ".txt", ".parquet")
+SEPARATED = (".csv", ".tsv")
+TABLES = (*SEPARATED, ".jsonl", ".txt", ".parquet")
 #: Bytes of a YAML manifest, which is held in memory; tables may be of any size.
 LARGEST_DOCUMENT = 64 * 2**20
 #: Bytes of a file of values, or of templates, which is held in memory.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -43,6 +44,7 @@ class Sweep:
     names: frozenset[str]  #: of all variables and axes, the refused ones too
     line: int | None = None  #: where the axes stand
     lines: Mapping[str, int] = field(default_factory=dict)  #: where each axis stands
+    warnings: Sequence[str] = ()  #: what is allowed, and most likely not meant
 
     @property
     def dimensions(self) -> tuple[tuple[str, int], ...]:
@@ -64,6 +66,7 @@ class SweepReader:
         self._problems = problems
         self._parameters = parameters
         self._reach = reach
+        self._warnings: list[str] = []
 
     def read(self, top: Mapping[str, object]) -> Sweep:
         """What there is; with problems, what is sound of it."""
@@ -92,6 +95,7 @@ class SweepReader:
             names=frozenset((*_mapping(top.get("variables")), *asked)),
             line=self._line(("axes",)),
             lines=self._lines(groups),
+            warnings=self._warnings,
         )
 
     def _lines(self, groups: object) -> dict[str, int]:
@@ -124,9 +128,19 @@ class SweepReader:
                 column = self._values(name, values, here)
                 if column is not None:
                     found[name] = Dimension(names=(name,), columns=(self._canonical(name, column, location),))
+                    if "zip" not in location:  # its values may well repeat beside others
+                        self._warn_of_repeated(name, column, here)
             except Refused as refusal:
                 self._refuse(here, refusal)
         return found
+
+    def _warn_of_repeated(self, name: str, column: Sequence[Value], location: Location) -> None:
+        if repeated := _twice(column):
+            line = self._line(location)
+            place = f"{self._problems.source}{'' if line is None else f':{line}'}"
+            value = "null" if repeated[0] is None else shown(repeated[0])
+            stand = "stands" if len(repeated) == 1 else f"and {len(repeated) - 1:,} more stand"
+            self._warnings.append(f"{place}: {name}: {value} {stand} there more than once.")
 
     def _zips(self, given: object) -> list[Dimension]:
         found: list[Dimension] = []
@@ -297,6 +311,14 @@ def _is_value(value: object) -> bool:
 
 def _mapping(given: object) -> Mapping[str, object]:
     return given if isinstance(given, dict) else {}
+
+
+def _twice(values: Sequence[Value]) -> Sequence[Value]:
+    """The values that stand there more than once; of a long range, which has none, nothing is looked at."""
+    if len(values) > _LONGEST_LOOKED_THROUGH:
+        return ()
+    counts = Counter(map(spelling, values))
+    return [*{spelling(value): value for value in values if counts[spelling(value)] > 1}.values()]
 
 
 def unused(sweep: Sweep, used: Iterable[str], parameters: Parameters) -> tuple[list[str], list[str]]:

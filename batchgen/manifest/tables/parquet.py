@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 
 import pyarrow as pa
@@ -37,10 +38,12 @@ def open_table(source: Source, problems: Problems) -> Table | None:
                 for batch in file.iter_batches(batch_size=_AT_ONCE, columns=[schema.names[n] for n in wanted]):
                     columns: list[list[Cell]] = [[None] * len(batch)] * len(schema)
                     for position in wanted:
-                        columns[position] = batch.column(schema.names[position]).to_pylist()
-                    for cells in zip(*columns, strict=True):
+                        name = schema.names[position]
+                        cells = batch.column(name).to_pylist()
+                        columns[position] = [*map(_or_nothing, cells)] if kinds[name] == "float" else cells
+                    for record in zip(*columns, strict=True):
                         number += 1
-                        yield Record(number, cells)
+                        yield Record(number, record)
         except (OSError, pa.ArrowException, ValueError, OverflowError) as error:
             noted.add(number + 1, f"the table cannot be read from here on: {_short(error)}.", "Write it anew.")
             return
@@ -60,6 +63,11 @@ def _kind(arrow: pa.DataType) -> str | None:
     if pa.types.is_floating(arrow):
         return "float"
     return "str" if pa.types.is_string(arrow) or pa.types.is_large_string(arrow) else None
+
+
+def _or_nothing(cell: Cell) -> Cell:
+    """The cell, or None for not a number, by which data frames say that there is no value."""
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
 
 
 def _short(error: Exception) -> str:
