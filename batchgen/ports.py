@@ -188,6 +188,7 @@ class Progress:
     stored: int
     concurrency: int  #: jobs in flight at most
     simulated: bool  #: whether the pictures are drawn by the simulator
+    warnings: Sequence[str] = ()  #: what the manifest says and most likely does not mean
 
 
 class Observer:

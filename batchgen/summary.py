@@ -31,6 +31,7 @@ class PlanSummary:
     repeated: tuple[Duplicate, ...]  #: the first few duplicates of different rows or prompts
     splits: Mapping[str, int]  #: samples in each part of the dataset; none if it has no parts
     labels: tuple[str, ...]  #: names, in order of appearance
+    parted: str | None = None  #: the first prompt of which images fall in several parts of the dataset
 
 
 class _Count:
@@ -47,7 +48,8 @@ class _Count:
         self.splits: dict[str, int] = {}
         self.labels: dict[str, None] = {}
         self._prompts = prompts
-        self._last_prompt: str | None = None
+        self.parted: str | None = None
+        self._last: tuple[str, str | None] | None = None
         self._drawn: list[tuple[str, int, Request]] = []  #: by key
 
     def duplicate(self, duplicate: Duplicate) -> None:
@@ -58,10 +60,14 @@ class _Count:
     def request(self, request: Request) -> None:
         self.requests += 1
         self.samples += request.samples
-        if request.prompt != self._last_prompt:  # those of a sweep follow each other
-            self._last_prompt = request.prompt
+        found = (request.prompt, request.split)
+        if found != self._last:  # those of a sweep follow each other
+            self._last = found
             digest = hashlib.sha256(request.prompt.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
-            self.prompts += self._prompts.meet(digest, "") is None
+            part = self._prompts.meet(digest, request.split or "")
+            self.prompts += part is None
+            if self.parted is None and part not in (None, request.split or ""):
+                self.parted = request.prompt
         self.labels.update(dict.fromkeys(request.labels))
         if request.split is not None:
             self.splits[request.split] = self.splits.get(request.split, 0) + request.samples
@@ -113,4 +119,5 @@ def summarise(
         repeated=tuple(count.repeated),
         splits=count.splits,
         labels=tuple(count.labels),
+        parted=count.parted,
     )

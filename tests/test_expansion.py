@@ -6,10 +6,12 @@ import itertools
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchgen.adapters.profiles import find_profile
+from batchgen.adapters.profiles import find_profile, profiles_with
+from batchgen.errors import ManifestError
 from batchgen.manifest import read_manifest
 from batchgen.model import Row
 
@@ -94,5 +96,33 @@ def test_a_change_of_a_file_of_values_changes_the_manifest(tmp_path: Path) -> No
 def test_a_variable_that_no_text_uses_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text("variables: {a: [x], b: [y]}\nprompts: ['{a}']")
     assert read_manifest(tmp_path / "m.yaml", find_profile=find_profile).warnings == (
-        "the variable b is not used in any text.",
+        f"{tmp_path}/m.yaml:1: the variable b is not used in any text.",
+    )
+
+
+def test_an_empty_list_is_none_and_asks_for_nothing_else(tmp_path: Path) -> None:
+    prompts = ["A fox", {"prompt": "A fox", "params": {"lora_models": []}}]
+    first, second = rows(tmp_path, profile="sdxl", prompts=prompts)
+    assert first.params == second.params
+
+
+def test_braces_in_a_list_of_texts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="lora_models: braces stand in one text, not in a list"):
+        rows(tmp_path, profile="sdxl", variables={"a": ["x"]}, params={"lora_models": ["{a}"]}, prompts=["{a}"])
+
+
+def test_a_list_on_an_axis_can_be_excluded_as_it_is_written(tmp_path: Path) -> None:
+    axes = {"grid": {"lora_models": ["a", "b,c"]}, "exclude": [{"lora_models": "b,c"}]}
+    assert [row.params["lora_models"] for row in rows(tmp_path, profile="sdxl", axes=axes, prompts=["A fox"])] == [
+        ("a",)
+    ]
+
+
+def test_a_label_called_like_another_apis_parameter_is_warned_of_unless_a_text_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("prompt,scheduler,style\nA fox,euler,oil\n")
+    (tmp_path / "m.yaml").write_text("prompts: [{file: rows.csv}, {file: rows.csv, prompt: 'A {style} {scheduler}'}]")
+    warned = read_manifest(tmp_path / "m.yaml", find_profile=find_profile, profiles_with=profiles_with).warnings
+    assert warned == (
+        f"{tmp_path}/rows.csv: scheduler becomes a label; sd3 has no such parameter.",
+        f"{tmp_path}/rows.csv: style becomes a label; sd3 has no such parameter.",
     )

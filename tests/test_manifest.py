@@ -431,8 +431,21 @@ def test_a_table_written_by_a_spreadsheet_is_read_exactly(
     writer.writerows([("prompt", "note", "samples"), *table])
     for name in ("m.csv", "m.tsv") if delimiter == "\t" else ("m.csv",):
         found = read_table(buffer.getvalue(), name)
-        assert [(row.prompt, row.labels["note"] or "", row.params["samples"]) for row in found] == table
+        assert [(row.prompt, row.labels["note"] or "", row.params["samples"]) for row in found] == [
+            (newlines(prompt), newlines(note), samples) for prompt, note, samples in table
+        ]
         assert [row.index for row in found] == list(range(len(table)))
+
+
+def newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_a_table_saved_by_another_editor_asks_for_the_same(ending: str) -> None:
+    text = 'prompt,negative_prompt\n"A fox\nin two lines","no\n\ncats"\n'
+    (row,) = read_table(text.replace("\n", ending))
+    assert (row.prompt, row.params["negative_prompt"]) == ("A fox\nin two lines", "no\n\ncats")
 
 
 def test_rows_before_a_broken_one_come_first_and_its_position_is_counted(write: Write) -> None:

@@ -36,6 +36,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("lines", "provider"),
+    [
+        ("base_url: https://images.example.org", "images.example.org"),
+        ("base_url: https://images.example.org\nprovider: imagepipeline.io", "imagepipeline.io"),
+        ("base_url: http://127.0.0.1:8080", "imagepipeline.io"),
+        ("concurrency: 3", "imagepipeline.io"),
+    ],
+)
+def test_what_another_host_makes_is_not_what_was_made_before(folder: Path, lines: str, provider: str) -> None:
+    (folder / "other.yaml").write_text(f"extends: sd3\n{lines}\n")
+    assert find_profile("other.yaml").endpoint == f"{provider}{find_profile('sd3').submit_path}"
+
+
 def test_a_file_changes_what_it_names_and_keeps_the_rest(folder: Path) -> None:
     profile, base = find_profile("mine.yaml"), find_profile("sd3")
     assert (profile.name, profile.base_url) == ("mine", "https://images.example.org/v2")

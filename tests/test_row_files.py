@@ -202,9 +202,9 @@ def test_a_column_of_a_type_that_no_label_has_is_refused_once_unless_it_is_left_
     pq.write_table(pa.table({"prompt": ["A fox"], "price": [Decimal("1.5")], "tags": [["a"]]}), tmp_path / "m.parquet")
     assert problems(tmp_path / "m.parquet") == [
         f"{tmp_path}/m.parquet: price: holds decimal128(2, 1), which no label does. "
-        "Leave it out: columns: {price: null}.",
+        "Leave it out: in a .yaml, prompts: {file: m.parquet, columns: {price: null}}.",
         f"{tmp_path}/m.parquet: tags: holds list<element: string>, which no label does. "
-        "Leave it out: columns: {tags: null}.",
+        "Leave it out: in a .yaml, prompts: {file: m.parquet, columns: {tags: null}}.",
     ]
     (tmp_path / "m.yaml").write_text("prompts: {file: m.parquet, columns: {price: null, tags: null}}")
     assert [row.labels for row in rows(tmp_path / "m.yaml")] == [{}]
@@ -313,6 +313,17 @@ def test_not_a_number_in_parquet_is_nothing_as_in_a_data_frame(tmp_path: Path) -
     assert found == [(9.0, {"score": None}), (7.0, {"score": 0.5})]
 
 
+def test_a_number_of_32_bits_in_parquet_is_the_one_that_was_written(tmp_path: Path) -> None:
+    columns = {"prompt": ["A fox"] * 3, "guidance_scale": pa.array([7.1, None, float("nan")], pa.float32())}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    assert [row.params["guidance_scale"] for row in rows(tmp_path / "m.parquet")] == [7.1, 7.0, 7.0]
+
+
+def test_a_parquet_column_of_nothing_is_a_label_of_nothing(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"prompt": ["A fox"], "note": pa.nulls(1)}), tmp_path / "m.parquet")
+    assert [row.labels for row in rows(tmp_path / "m.parquet")] == [{"note": None}]
+
+
 def test_a_label_of_two_types_is_text_and_a_warning(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("prompt,year\nA fox,1\n")
     (tmp_path / "b.csv").write_text("prompt,year\nAn owl,x\n")
@@ -321,7 +332,7 @@ def test_a_label_of_two_types_is_text_and_a_warning(tmp_path: Path) -> None:
     )
     manifest = read(tmp_path / "m.yaml")
     assert manifest.label_types == {"year": "str"}
-    assert "the label year is text in" in manifest.warnings[0]
+    assert "the label year is text here and a whole number elsewhere" in manifest.warnings[0]
 
 
 def test_every_file_that_a_manifest_reads_is_named_with_its_hash(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+import batchgen
 from batchgen.planning import Plan
 from batchgen.summary import summarise
 from tests.test_planning import a_manifest, a_row, rows
@@ -29,6 +31,16 @@ def test_the_prompts_of_a_sweep_are_counted_once_wherever_they_stand() -> None:
     steps = [a_row(n, prompt, num_inference_steps=n + 1) for n, prompt in enumerate("aabbab")]
     summary = summarise(Plan(a_manifest(steps)).entries(), price=None)
     assert (summary.requests, summary.prompts, summary.cost) == (6, 2, None)
+
+
+def test_a_prompt_whose_images_fall_in_several_parts_is_told(tmp_path: Path) -> None:
+    parts = [("owl", "train"), ("fox", "test"), ("fox", "test"), ("owl", "test")]
+    asked = [replace(a_row(n, prompt, num_inference_steps=n + 1), split=part) for n, (prompt, part) in enumerate(parts)]
+    assert summarise(Plan(a_manifest(asked)).entries(), price=None).parted == "owl"
+    assert summarise(Plan(a_manifest(asked[:3])).entries(), price=None).parted is None
+    (tmp_path / "m.csv").write_text("prompt,split,guidance_scale\nowl,train,7\nowl,test,8\n")
+    told = "images of one prompt fall in several parts of the dataset, as those of 'owl'."
+    assert batchgen.plan(tmp_path / "m.csv").warnings == (told,)
 
 
 def test_the_draw_is_fair_and_the_same_for_equal_plans() -> None:

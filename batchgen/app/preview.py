@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from batchgen.budget import in_words, most_images
 from batchgen.errors import StorageFailed, UsageError
 from batchgen.manifest import Manifest, WordsOf, no_words, read_manifest
 from batchgen.manifest.frozen import SUFFIX, is_frozen
+from batchgen.manifest.names import shown
 from batchgen.planning import Plan
 from batchgen.profile import Role
 from batchgen.summary import PlanSummary, summarise
@@ -38,15 +39,19 @@ class Preview:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed, and most likely not meant."""
+        return (*self.manifest.warnings, *self._of_all())
+
+    def _of_all(self) -> Iterator[str]:
+        if self.summary.parted is not None:
+            prompt = shown(self.summary.parted)
+            yield f"images of one prompt fall in several parts of the dataset, as those of {prompt}."
         budget, price = self.manifest.budget, self.manifest.price_per_image
         most = most_images(budget, price)
-        if most is None or self.summary.samples <= most:
-            return self.manifest.warnings
-        more = (
-            f"the plan asks for {self.summary.samples:,} images, and the budget is {in_words(budget, price)}: "
-            "a run stops there."
-        )
-        return (*self.manifest.warnings, more)
+        if most is not None and self.summary.samples > most:
+            yield (
+                f"the plan asks for {self.summary.samples:,} images, and the budget is {in_words(budget, price)}: "
+                "a run stops there."
+            )
 
 
 def read(manifest: Path | str, settings: Settings, *, words_of: WordsOf = no_words) -> Manifest:

@@ -44,6 +44,8 @@ class ProgressView(Observer):
         """Show the bar, or say what is to come."""
         self._wanted, self._done = progress.wanted, progress.stored
         self._stored_before, self._began = progress.stored, time.monotonic()
+        for warning in progress.warnings:
+            self._say(f"warning: {warning}")
         if progress.simulated:
             self._say("simulated: pictures are drawn on this machine, nothing is generated or paid")
         if self._stream.isatty() and not self._quiet:

@@ -117,6 +117,11 @@ class Space:
         """Whether anything is left out."""
         return bool(self._exclude)
 
+    @property
+    def excluded_names(self) -> frozenset[str]:
+        """The names that excludes look at."""
+        return frozenset(name for names in self._exclude for name in names)
+
     def excluded(self, combination: Mapping[str, Value]) -> bool:
         """Whether some exclude has no entry that differs. Values are the same if they are in a text."""
         return any(

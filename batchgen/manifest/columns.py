@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import TypeVar, cast
 
 from batchgen.manifest.names import did_you_mean, near, sendable, shown, squashed, written
-from batchgen.manifest.parameters import LabelNames, Parameters, check_label, misspelt_column
+from batchgen.manifest.parameters import LabelNames, Parameters, check_label, misspelt_column, slip_of
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.schema import LabelType
 from batchgen.manifest.tables import Cell, Record, Table
@@ -106,8 +106,7 @@ class ColumnReader:
         meanings = self._meanings(table, problems)
         at = {str(meaning.target): position for position, meaning in meanings.items()}
         if "prompt" not in at and not self._prompt_given:
-            if "prompt" not in map(squashed, table.names):  # else it was named already
-                problems.add(table.line, "the table has no column prompt.", self._prompt_hint(table))
+            self._refuse_no_prompt(table, problems)
             return None
         labels = {position: meaning for position, meaning in meanings.items() if meaning.label is not None}
         types = {
@@ -143,14 +142,14 @@ class ColumnReader:
             if not name or first[name] != position:
                 continue  # refused already, or looked at row by row
             try:
-                meaning = self._meaning(name, (table.line, problems.source))
+                meaning = self._meaning(name, (table.line_of(name), problems.source))
                 if meaning.label is not None and name in table.odd:
                     message = f"{name}: holds {table.odd[name]}, which no label does."
                     raise Refused(message, f"Leave it out: {self._mapped(name, 'null')}.")
                 if meaning.target in found:
                     raise Refused(f"{name}: is a second column for {meaning.target}.", "Map one of them to null.")
             except Refused as refusal:
-                problems.refuse(table.line, refusal)
+                problems.refuse(table.line_of(name), refusal)
             else:
                 if meaning.target is not None:
                     found[meaning.target] = position, meaning
@@ -168,10 +167,22 @@ class ColumnReader:
         if meant := misspelt_column(name, self._parameters.known):
             hint = f"Did you mean {meant}? Rename it, or map it: {self._mapped(name, meant)}."
             raise Refused(f"{name}: unknown column.", hint)
+        if meant := slip_of(name, self._parameters.known):
+            as_label = self._mapped(name, f"{_LABEL}{name}")
+            hint = f"Did you mean {meant}? Rename it; or to have it as a label, write {as_label}."
+            raise Refused(f"{name}: looks like {meant}, misspelt.", hint)
         if name == "seed":
             self._parameters.must_know(name)  # says why there is none
         self._label_names.check(name, *place)
         return Meaning(target=_LABEL + name)
+
+    def _refuse_no_prompt(self, table: Table, problems: Problems) -> None:
+        alike = [name for name in table.names if squashed(name) == "prompt"]
+        if any(name in self._mapping for name in alike):
+            message = f"{alike[0]} is mapped to something else, so no column is the prompt."
+            problems.add(table.line, message, "Map another column to prompt, or give one prompt for all rows.")
+        elif not alike:  # else it was refused already, for how it is written
+            problems.add(table.line, "the table has no column prompt.", self._prompt_hint(table))
 
     def _prompt_hint(self, table: Table) -> str:
         if meant := near("prompt", table.names):

@@ -263,7 +263,7 @@ class _Builder:
             self._refuse_tag(tag, line)
             return Node(line, Mark.UNUSABLE)
         try:
-            return Node(line, convert(event.value))
+            return Node(line, convert(event.value.rstrip("\n") if event.style in ("|", ">") else event.value))
         except Refused as refusal:
             self._problems.refuse(line, refusal)
             return Node(line, Mark.UNUSABLE)

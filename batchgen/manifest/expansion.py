@@ -22,11 +22,15 @@ from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.sweep import Sweep
 from batchgen.manifest.template import Template, parse
-from batchgen.model import LabelValue, ParamValue, Row
+from batchgen.model import LabelValue, ParamValue, Row, number_of
 
 #: Combinations of axes that are kept, for the next row takes the same.
 _KEPT = 4_096
 _PLAIN = parse("")
+#: Ways to make a request of one row, without a sample; more are surely not meant, and would take days to list.
+_MOST = 100_000_000
+_BRACES = "braces in a prompt are sent as they stand; beside file:, `templates: true` gives them their meaning"
+_SAME_AGAIN = "repeat asks again for what has a fixed seed, and so for the same images"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +52,16 @@ class Form:
     @property
     def names_sent(self) -> frozenset[str]:
         """Everything that its templates name but for the tag."""
-        texts = (self.prompt, *self.params.values(), *self.labels.values())
-        return frozenset(name for text in texts if isinstance(text, Template) for name in text.names)
+        return self.names_asked.union(_names_in(self.labels.values()))
+
+    @property
+    def names_asked(self) -> frozenset[str]:
+        """What its prompt and parameters name: what makes a difference to what is asked for."""
+        return _names_in((self.prompt, *self.params.values()))
+
+
+def _names_in(texts: Iterable[object]) -> frozenset[str]:
+    return frozenset(name for text in texts if isinstance(text, Template) for name in text.names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +100,10 @@ class _Axes:
         added = number - self._space.size
         return self._space.at(number) if added < 0 else self._include[added]
 
+    def is_included(self, number: int) -> bool:
+        """Whether a combination is one of the includes."""
+        return number >= self._space.size
+
     def at(self, number: int) -> _Setting:
         """
         Raises:
@@ -102,13 +118,15 @@ class _Axes:
 
     def _setting(self, values: Mapping[str, Value]) -> _Setting:
         known, defaults = self._parameters.known, self._parameters.defaults
+        params = {
+            name: defaults.get(name) if value is None else self._parameters.check(name, value)
+            for name, value in values.items()
+            if name in known
+        }
+        sent = {**values, **{name: value for name, value in params.items() if values[name] is None}}
         return _Setting(
-            words={name: written(value) for name, value in values.items()},
-            params={
-                name: defaults.get(name) if value is None else self._parameters.check(name, value)
-                for name, value in values.items()
-                if name in known
-            },
+            words={name: "" if value is None else written(value) for name, value in sent.items()},
+            params=params,
             labels={name: value for name, value in values.items() if name not in known},
         )
 
@@ -131,7 +149,9 @@ class _Combinations:
     def excluded(self, number: int) -> bool:
         """Whether the manifest leaves it out."""
         variables, _, axes = self.split(number)
-        return self._excluded.excluded({**self._space.at(variables), **self._axes.values(axes)})
+        own = self._space.at(variables)
+        # What is included is there to be made; an exclude of variables alone means that prompt, and all of it.
+        return self._excluded.excluded(own if self._axes.is_included(axes) else {**own, **self._axes.values(axes)})
 
     def favoured(self, number: int, chance: random.Random) -> int:
         """One that differs from *number* in nothing but the alternatives, which are drawn by their weights."""
@@ -181,7 +201,7 @@ class Expansion:
                     yield maker.row(given, index, number)
                 except Refused as refusal:
                     problems.of(maker.named).refuse(given.line, refusal)
-        except Refused as refusal:  # nearly everything is excluded
+        except Refused as refusal:  # nearly everything is excluded, or a sweep is out of all bounds
             problems.refuse(self.sweep.line, refusal)
         if not made and not problems:
             hint = "Remove an exclude, or add values to an axis."
@@ -196,6 +216,9 @@ class Expansion:
         for source, combinations in self._combinations():
             maker = _RowMaker(self, source, combinations)
             for given in source.rows(problems.of(source.named)):
+                if picked is None and combinations.size > _MOST:
+                    message = f"a row makes {combinations.size:,} requests, and more than {_MOST:,} are too many."
+                    raise Refused(message, "Draw some of them: sample: {count: 1000}.")
                 if picked is None and given is not None:
                     yield from ((maker, given, index, number) for number in combinations.wanted())
                 end = begin + combinations.size
@@ -301,14 +324,19 @@ class _RowMaker:
         prompt = given.prompt if self._form.prompt is None else self._form.prompt.render(words, choice)
         if not prompt or prompt.isspace():
             raise Refused("prompt: is empty.", "Write what the image shows, or remove the line.")
+        if self._form.prompt is None and "{" in prompt:
+            self._notices.meet(_BRACES, self.named, given.line)
         params = self._complete(given, setting, words)
+        repeats = self._repeats if given.repeat is None else range(given.repeat)
+        if len(repeats) > 1 and number_of(params, "seed", -1) >= 0:
+            self._notices.meet(_SAME_AGAIN, self.named, given.line)
         return Row(
             index=index,
             prompt=prompt,
             params=params,
             file_prefix=self._file_prefix(given, words),
             labels=self._labels(given, setting, params, words),
-            repeats=self._repeats if given.repeat is None else range(given.repeat),
+            repeats=repeats,
             split=given.split,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 
 from batchgen.manifest.names import QUOTE, RESERVED, did_you_mean, sendable, shown, squashed
 from batchgen.manifest.problems import Refused
@@ -15,6 +16,8 @@ _COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
 _INT64 = range(-(2**63), 2**63)
 #: Tags that an API may take beside its parameters; batchgen keeps them itself.
 _TAGS = ("batch_id", "file_prefix")
+#: How alike a column's name and a parameter's are, from 0 to 1, for it to be a slip of the hand.
+_SLIP = 0.85
 
 
 class Parameters:
@@ -71,7 +74,7 @@ class Parameters:
         return self._canonical(name, text, as_text=True)
 
     def complete(self, values: Mapping[str, ParamValue]) -> dict[str, ParamValue]:
-        """The values in the profile's order.
+        """The values in the profile's order; an empty list is none.
 
         Raises:
             Refused: one that the API requires is not there.
@@ -79,7 +82,7 @@ class Parameters:
         for name in self._required:
             if name not in values:
                 raise Refused(f"{name}: is missing; {self.profile.name} requires it.", f"Give it in params: {name}.")
-        return {name: values[name] for name in self.known if name in values}
+        return {name: values[name] for name in self.known if name in values and values[name] != ()}
 
     def _canonical(self, name: str, value: object, *, as_text: bool) -> ParamValue:
         parameter = self.must_know(name)
@@ -190,3 +193,11 @@ def misspelt_column(name: str, known: Mapping[str, Parameter]) -> str | None:
     wanted = squashed(name)
     meanings = ("prompt", "file_prefix", "split", "repeat", *known)
     return next((meaning for meaning in meanings if squashed(meaning) == wanted and meaning != name), None)
+
+
+def slip_of(name: str, known: Mapping[str, Parameter]) -> str | None:
+    """The parameter that a column's name is a slip of: a letter or two are other ones, or one too many or missing."""
+    wanted = squashed(name)
+    alike = {squashed(meaning): meaning for meaning in known if abs(len(squashed(meaning)) - len(wanted)) <= 1}
+    found = get_close_matches(wanted, alike, n=1, cutoff=_SLIP) if wanted not in alike else []
+    return alike[found[0]] if found else None

@@ -150,6 +150,7 @@ class _Reading:
         self._reach = Reach(source.path.parent, overrides.folders)
         self._batch_id_line: int | None = None
         self._budget_line: int | None = None
+        self._notices = Notices()
         self._words = words.Words(source.path.stem, overrides.moment, overrides.words_of)
 
     def document(self) -> Manifest:
@@ -167,7 +168,7 @@ class _Reading:
         if not isinstance(checked, ManifestDocument):
             entries.complain(checked)
             entries.look_through(top)
-        sweep = SweepReader(root, self._problems, parameters, self._reach).read(top)
+        sweep = SweepReader(root, self._problems, parameters, self._reach, self._notices).read(top)
         fixed = self._fixed(parameters)
         if not isinstance(checked, ManifestDocument) or parameters is None:
             raise self._problems.error()
@@ -188,7 +189,7 @@ class _Reading:
         entries = Entries(None, self._problems, parameters)
         reader = self._source_reader(checked, entries, parameters, {})
         sources = reader.from_file(0, entry, entries.common({}), found=self._source)
-        nothing = SweepReader(None, self._problems, parameters, self._reach).read({})
+        nothing = SweepReader(None, self._problems, parameters, self._reach, self._notices).read({})
         return self._made(checked, reader, sources, nothing, fixed)
 
     def _source_reader(
@@ -207,6 +208,7 @@ class _Reading:
             fixed_prefix=self._overrides.file_prefix,
             repeat=checked.repeat,
             splits=checked.split,
+            notices=self._notices,
         )
 
     def _made(
@@ -218,18 +220,12 @@ class _Reading:
         fixed: Mapping[str, ParamValue],
     ) -> Manifest:
         unused_variables = self._check_names(sources, sweep, reader)
+        self._look_at_flags(fixed)
         profile = reader.parameters.profile
         price = profile.price_per_image if checked.price_per_image is None else checked.price_per_image
         budget = self._budget(Budget(images=checked.budget.images, cost=checked.budget.cost), price)
         self._problems.raise_any()
         batch_id = self._batch_id(checked.batch_id)
-        notices = Notices(
-            (
-                *(f"the variable {name} is not used in any text." for name in unused_variables),
-                *sweep.warnings,
-                *reader.warnings,
-            )
-        )
         expansion = Expansion(
             sources=sources,
             sweep=sweep,
@@ -238,7 +234,7 @@ class _Reading:
             words=self._words.all,
             fallback_prefix=batch_id,
             problems=partial(Problems, self._source.named),
-            notices=notices,
+            notices=self._notices,
         )
         named = {name for source in sources for name in source.form.names}
         named.update(without_choices("batch_id", self._overrides.batch_id or checked.batch_id or "").names)
@@ -260,9 +256,9 @@ class _Reading:
             read_rows=expansion.rows,
             includes=dict(self._reach.read),
             label_types=reader.label_types,
-            dimensions=sweep.dimensions,
+            dimensions=[dimension for dimension in sweep.dimensions if dimension[0] not in unused_variables],
             words=self._words.to_record(named),
-            notices=notices,
+            notices=self._notices,
         )
 
     def _check_names(self, sources: Sequence[RowSource], sweep: Sweep, reader: SourceReader) -> list[str]:
@@ -272,6 +268,7 @@ class _Reading:
         for source in sources:
             named = source.form.names
             used.update(named - source.columns.difference(sweep.axis_names))
+            self._look_at(source, sweep, reader.parameters)
             for name in sorted(named - known - source.columns):
                 if name in self._words.all and name not in source.form.names_sent:
                     continue  # tags stay with batchgen and its user
@@ -280,7 +277,30 @@ class _Reading:
         variables, axes = unused(sweep, used, reader.parameters)
         for name in axes:
             self._problems.refuse(sweep.lines.get(name), _useless_axis(name, reader.parameters))
+        for one, line in zip(sweep.include, sweep.include_lines, strict=True):
+            for name in used.intersection(sweep.axis_names).difference(one):
+                message = f"include: says nothing for {name}, which texts take."
+                self._problems.add(line, message, f"Give {name} a value.")
+        for name in variables:
+            self._notices.note(
+                f"the variable {name} is not used in any text", self._source.named, sweep.lines.get(name)
+            )
         return variables
+
+    def _look_at(self, source: RowSource, sweep: Sweep, parameters: Parameters) -> None:
+        """Note what a source's texts and columns hardly mean."""
+        form, swept = source.form, {*sweep.variables, *sweep.axis_names}.difference(parameters.known)
+        for name in sorted(swept.intersection(form.names).difference(form.names_asked, source.columns)):
+            text = f"a tag or label takes {{{name}}}, which the prompt does not name: only its first value is made"
+            self._notices.note(text, *source.place)
+        for name in sorted(source.columns.intersection(sweep.variables, sweep.axes.excluded_names)):
+            text = f"{name} is a column here, and exclude looks at the variable {name} only"
+            self._notices.note(text, source.named, None)
+
+    def _look_at_flags(self, fixed: Mapping[str, ParamValue]) -> None:
+        for name, value in fixed.items():
+            if isinstance(value, str) and "{" in value:
+                self._notices.note(f"{name}: braces are sent as they stand", OVERRIDE, None)
 
     def _budget(self, given: Budget, price: float | None) -> Budget:
         try:

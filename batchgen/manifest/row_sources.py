@@ -14,6 +14,7 @@ from batchgen.manifest.document import Location
 from batchgen.manifest.entries import Entries, Values
 from batchgen.manifest.expansion import Form, RowSource
 from batchgen.manifest.names import did_you_mean
+from batchgen.manifest.notices import Notices
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.schema import Column, FileEntry, PromptEntry, Target
@@ -41,8 +42,8 @@ class SourceReader:
     fixed_prefix: str | None  #: whatever the manifest says
     repeat: int
     splits: Collection[str]  #: the manifest's parts
+    notices: Notices  #: filled with what is allowed and most likely not meant
     label_types: dict[str, str] = field(default_factory=dict)  #: filled with what tables say of their labels
-    warnings: list[str] = field(default_factory=list)
     _seen_columns: set[str] = field(default_factory=set)
 
     @cached_property
@@ -69,8 +70,8 @@ class SourceReader:
         except Refused as refusal:
             self.entries.refuse(location, refusal)
             return None
-        self._warn_of_other_syntax(entry.prompt, location)
         line, file = self.entries.line(location) or 1, self.problems.source
+        self._warn_of_other_syntax(entry.prompt, file, line)
         return RowSource(named=file, place=(file, line), form=form, rows=_once(Given(line=line)), single=True)
 
     def from_file(
@@ -95,6 +96,8 @@ class SourceReader:
         except Refused as refusal:
             self.entries.refuse(location, refusal)
             return []
+        if entry.prompt is not None:
+            self._warn_of_other_syntax(entry.prompt, self.problems.source, self.entries.line(location))
         made = [self._from_table(table, entry, form, mapping, location) for table in tables]
         return [source for sources in made for source in sources]
 
@@ -143,18 +146,15 @@ class SourceReader:
             labels=read(values.labels, "labels"),
         )
 
-    def _warn_of_other_syntax(self, prompt: str, location: Location) -> None:
+    def _warn_of_other_syntax(self, prompt: str, file: str, line: int | None) -> None:
         """People know these from Stable Diffusion's dynamic prompts; here they would be sent as they stand."""
         found = _WILDCARD.search(prompt)
         if found is not None:
             instead = f"write {{{found[1]}}} and variables: {{{found[1]}: {{file: {found[1]}.txt}}}}"
-            self._warn(location, f"{found[0]} is sent as it stands; for a value of a list {instead}")
+            self.notices.note(f"{found[0]} is sent as it stands; for a value of a list {instead}", file, line)
         if (several := _SEVERAL.search(prompt)) is not None:
-            self._warn(location, f"{several[0]} is sent as it stands; there is no choice of several at once here")
-
-    def _warn(self, location: Location, text: str) -> None:
-        line = self.entries.line(location)
-        self.warnings.append(f"{self.problems.source}{'' if line is None else f':{line}'}: {text}.")
+            text = f"{several[0]} is sent as it stands; there is no choice of several at once here"
+            self.notices.note(text, file, line)
 
     def _types(self, label_types: Mapping[str, str], source: Source) -> None:
         """Note what a table says of its labels; where two disagree, the column is text."""
@@ -164,8 +164,15 @@ class SourceReader:
                 wider = "float" if {known, kind} == {"int", "float"} else "str"
                 self.label_types[label] = wider
                 if wider == "str":
-                    text = f"the label {label} is {_NOUNS[kind]} in {source.named} and {_NOUNS[known]} elsewhere"
-                    self.warnings.append(f"{text}; its column is text.")
+                    text = f"the label {label} is {_NOUNS[kind]} here and {_NOUNS[known]} elsewhere; its column is text"
+                    self.notices.note(text, source.named, None)
+
+    def _warn_of_others_parameters(self, columns: Columns, form: Form, source: Source) -> None:
+        """A label that no text takes and that is called like a parameter of another API is hardly meant as a label."""
+        for label in columns.label_types:
+            if self.parameters.is_known_elsewhere(label) and label not in form.names and label not in self.columns:
+                text = f"{label} becomes a label; {self.parameters.profile.name} has no such parameter"
+                self.notices.note(text, source.named, None)
 
     def _meanings(self, entry: FileEntry, location: Location) -> dict[str, Meaning]:
         meanings = {name: _meaning(target) for name, target in {**self.columns, **entry.columns}.items()}
@@ -186,6 +193,9 @@ class SourceReader:
         if entry.delimiter is not None and source.kind not in SEPARATED:
             message = f"delimiter: {source.named} has none."
             self.entries.refuse((*location, "delimiter"), Refused(message, "It is for .csv and .tsv files; remove it."))
+        if entry.encoding is not None and source.kind == ".parquet":
+            refusal = Refused(f"encoding: {source.named} needs none.", "It is for files of text; remove it.")
+            self.entries.refuse((*location, "encoding"), refusal)
         wanted = [*mapping, *form.names]
         table = open_table(source, problems, wanted=wanted, delimiter=entry.delimiter)
         if table is None:
@@ -207,6 +217,7 @@ class SourceReader:
         if columns is None:
             return []
         self._types(columns.label_types, source)
+        self._warn_of_others_parameters(columns, form, source)
         if entry.templates and form.prompt is None:
             return list(self._templates(source, table, columns, form))
         rows = self._rows(table, columns, form.names, own_prompts=form.prompt is None)
@@ -234,6 +245,7 @@ class SourceReader:
         for given in rows.rows(problems):
             if given is None:
                 continue
+            self._warn_of_other_syntax(given.prompt or "", source.named, given.line)
             try:
                 own = replace(form, prompt=parse(given.prompt or ""))
             except Refused as refusal:
@@ -273,6 +285,8 @@ def _maybe(name: str, value: V) -> V | Template:
     """The value, or the template that it is if it is a text with braces in it."""
     if isinstance(value, str) and ("{" in value or "}" in value):
         return without_choices(name, value)
+    if isinstance(value, tuple) and any(isinstance(one, str) and ("{" in one or "}" in one) for one in value):
+        raise Refused(f"{name}: braces stand in one text, not in a list of them.", "Write the values out.")
     return value
 
 

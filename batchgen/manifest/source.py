@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import glob
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ LARGEST_DOCUMENT = 64 * 2**20
 #: Bytes of a file of values, or of templates, which is held in memory.
 LARGEST_LIST = 16 * 2**20
 _BLOCK = 2**16  # bytes read at once
+_COMMENT = re.compile(r"#+(\s|$)")  # #ff0000 is none
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -71,7 +73,7 @@ class Source:
         for line in self.lines():
             for text in line.removesuffix("\n").removesuffix("\r").split("\r"):
                 number += 1
-                if (said := text.strip()) and not said.startswith("#"):
+                if (said := text.strip()) and not _COMMENT.match(said):
                     yield number, said
 
     def changed(self) -> UsageError:

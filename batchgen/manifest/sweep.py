@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from batchgen.errors import ManifestError
 from batchgen.manifest.axes import Dimension, Space, Value, read_range, spelling
 from batchgen.manifest.document import Location, Mark, Node, keys_at, line_of
-from batchgen.manifest.names import did_you_mean, shown, written
+from batchgen.manifest.names import QUOTE, did_you_mean, shown, written
+from batchgen.manifest.notices import Notices
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.source import Reach
@@ -40,11 +41,11 @@ class Sweep:
     axes: Space
     axis_names: tuple[str, ...]
     include: Sequence[Mapping[str, Value]]
+    include_lines: Sequence[int | None] = ()  #: where each stands
     sample: Sample | None
     names: frozenset[str]  #: of all variables and axes, the refused ones too
     line: int | None = None  #: where the axes stand
-    lines: Mapping[str, int] = field(default_factory=dict)  #: where each axis stands
-    warnings: Sequence[str] = ()  #: what is allowed, and most likely not meant
+    lines: Mapping[str, int] = field(default_factory=dict)  #: where each variable and axis stands
 
     @property
     def dimensions(self) -> tuple[tuple[str, int], ...]:
@@ -59,14 +60,17 @@ class SweepReader:
     Args:
         reach: the files that variables may name.
         parameters: of the profile; None if there is no such profile.
+        notices: filled with what is allowed and most likely not meant.
     """
 
-    def __init__(self, root: Node | None, problems: Problems, parameters: Parameters | None, reach: Reach) -> None:
+    def __init__(
+        self, root: Node | None, problems: Problems, parameters: Parameters | None, reach: Reach, notices: Notices
+    ) -> None:
         self._root = root
         self._problems = problems
         self._parameters = parameters
         self._reach = reach
-        self._warnings: list[str] = []
+        self._notices = notices
 
     def read(self, top: Mapping[str, object]) -> Sweep:
         """What there is; with problems, what is sound of it."""
@@ -85,21 +89,21 @@ class SweepReader:
         self._refuse_alike(names)
         include = self._combinations(axes.get("include"), "include", asked)
         excluded = self._combinations(axes.get("exclude"), "exclude", (*variables, *asked))
-        exclude = self._excludes(excluded, (*variables.values(), *dimensions), [one for _, one in include])
+        exclude = self._excludes(excluded, (*variables.values(), *dimensions))
         return Sweep(
             variables=variables,
             axes=self._space(dimensions, exclude),
             axis_names=names,
             include=self._includes(include, names),
+            include_lines=[self._line(("axes", "include", position)) for position, _ in include],
             sample=self._sample(axes.get("sample")),
             names=frozenset((*_mapping(top.get("variables")), *asked)),
             line=self._line(("axes",)),
             lines=self._lines(groups),
-            warnings=self._warnings,
         )
 
     def _lines(self, groups: object) -> dict[str, int]:
-        places: list[Location] = [("axes", "grid")]
+        places: list[Location] = [("variables",), ("axes", "grid")]
         places += [("axes", "zip", position) for position in range(len(groups) if isinstance(groups, list) else 0)]
         found = [] if self._root is None else [keys_at(self._root, place) for place in places]
         return {name: line for lines in found for name, line in lines.items()}
@@ -128,19 +132,19 @@ class SweepReader:
                 column = self._values(name, values, here)
                 if column is not None:
                     found[name] = Dimension(names=(name,), columns=(self._canonical(name, column, location),))
-                    if "zip" not in location:  # its values may well repeat beside others
-                        self._warn_of_repeated(name, column, here)
+                    self._warn_of_values(name, column, here)
             except Refused as refusal:
                 self._refuse(here, refusal)
         return found
 
-    def _warn_of_repeated(self, name: str, column: Sequence[Value], location: Location) -> None:
-        if repeated := _twice(column):
-            line = self._line(location)
-            place = f"{self._problems.source}{'' if line is None else f':{line}'}"
+    def _warn_of_values(self, name: str, column: Sequence[Value], location: Location) -> None:
+        line, source = self._line(location), self._problems.source
+        if (repeated := _twice(column)) and "zip" not in location:  # there, they may well repeat beside others
             value = "null" if repeated[0] is None else shown(repeated[0])
             stand = "stands" if len(repeated) == 1 else f"and {len(repeated) - 1:,} more stand"
-            self._warnings.append(f"{place}: {name}: {value} {stand} there more than once.")
+            self._notices.note(f"{name}: {value} {stand} there more than once", source, line)
+        if len(column) <= _LONGEST_LOOKED_THROUGH and any(isinstance(one, str) and "{" in one for one in column):
+            self._notices.note(f"{name}: braces in its values mean nothing, they are sent as they stand", source, line)
 
     def _zips(self, given: object) -> list[Dimension]:
         found: list[Dimension] = []
@@ -162,13 +166,19 @@ class SweepReader:
             case Mark.UNUSABLE:
                 return None
             case list():
+                if Mark.UNUSABLE in given:
+                    return None
                 if None in given and not self._is_parameter(name, location):
                     raise Refused(f"{name}: null is a value of parameters only.", "Write '' for no text.")
+                if not self._is_parameter(name, location) and any(isinstance(value, bool) for value in given):
+                    raise Refused(f"{name}: true or false is no text; YAML reads yes, no, on and off so.", QUOTE)
                 if not all(_is_value(value) for value in given):
                     raise Refused(f"{name}: each value must be text, a finite number, true or false.")
                 return tuple(given)
             case {"file": str(file), **others} if not others:
                 return self._from_file(name, file, location)
+            case dict() if Mark.UNUSABLE in given.values():
+                return None
             case dict():
                 try:
                     return read_range(given)
@@ -211,8 +221,11 @@ class SweepReader:
             for name, value in _mapping(one).items():
                 location: Location = ("axes", key, position, name)
                 if name not in known:
-                    hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
+                    there = f"Known: {', '.join(known)}." if known else "There are none; write it under grid or zip."
+                    hint = did_you_mean(name, known) or there
                     self._refuse(location, Refused(f"{name}: is no axis.", hint))
+                    sound = False
+                elif value is Mark.UNUSABLE:  # was refused
                     sound = False
                 elif not _is_value(value):
                     message = f"{name}: must be one value, not {shown(value)}."
@@ -222,12 +235,10 @@ class SweepReader:
                 found.append((position, one))
         return [(position, one) for position, one in found if one or key == "exclude"]
 
-    def _excludes(
-        self, found: Combinations, dimensions: Sequence[Dimension], include: Sequence[Mapping[str, Value]]
-    ) -> Combinations:
+    def _excludes(self, found: Combinations, dimensions: Sequence[Dimension]) -> Combinations:
         """Each names values that there are: one that leaves out nothing is surely meant to, and costs."""
         columns = {
-            name: [*column, *(one[name] for one in include if name in one)]
+            name: column
             for dimension in dimensions
             for name, column in zip(dimension.names, dimension.columns, strict=True)
             if len(column) <= _LONGEST_LOOKED_THROUGH and any(name in one for _, one in found)
@@ -243,6 +254,9 @@ class SweepReader:
                         raise _never(name, value, spelt[name])
                 except Refused as refusal:
                     self._refuse(("axes", "exclude", position, name), refusal)
+            if len(meant) == len(one) and not _is_met(meant, dimensions):
+                never = Refused("exclude: no combination is like this, so nothing is left out.", "Remove it.")
+                self._refuse(("axes", "exclude", position), never)
             sound.append((position, meant if len(meant) == len(one) else one))
         return sound
 
@@ -251,7 +265,9 @@ class SweepReader:
         known = None if self._parameters is None else self._parameters.known.get(name)
         if self._parameters is None or known is None or value is None:
             return value
-        if known.is_list and isinstance(value, str):
+        if known.is_list:
+            return value
+        if isinstance(value, str) and known.type != "text":
             return self._parameters.parse(name, value)
         return self._parameters.check(name, value)
 
@@ -284,6 +300,22 @@ class SweepReader:
 
     def _line(self, location: Location) -> int | None:
         return None if self._root is None else line_of(self._root, location)
+
+
+def _is_met(one: Mapping[str, Value], dimensions: Sequence[Dimension]) -> bool:
+    """Whether the axes of each zip group have the values of an exclude side by side."""
+    for dimension in dimensions:
+        columns = [
+            (spelling(one[name]), column)
+            for name, column in zip(dimension.names, dimension.columns, strict=True)
+            if name in one
+        ]
+        if len(columns) > 1 and len(dimension) <= _LONGEST_LOOKED_THROUGH:
+            wanted = [value for value, _ in columns]
+            rows = zip(*(column for _, column in columns), strict=True)
+            if not any([spelling(value) for value in row] == wanted for row in rows):
+                return False
+    return True
 
 
 def _never(name: str, value: Value, values: Mapping[str | None, Value]) -> Refused:

@@ -10,7 +10,11 @@ from datetime import datetime
 #: Names that every text may have. `row` is each row's own.
 BUILT_IN = ("row", "date", "datetime", "manifest")
 #: Names of environment variables that may hold a secret.
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
+_SECRET = re.compile(
+    r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH|JWT|COOKIE|SESSION|SIGNATURE|PRIVATE|DSN", re.IGNORECASE
+)
+#: Values that hold a name and a password: `postgres://user:word@host`.
+_WITH_PASSWORD = re.compile(r"://[^/\s]*@")
 
 
 def built_in(stem: str, moment: datetime | None) -> dict[str, str]:
@@ -26,7 +30,11 @@ def built_in(stem: str, moment: datetime | None) -> dict[str, str]:
 
 def environment() -> Mapping[str, str]:
     """What tags may name besides, as `env.NAME`: a manifest from elsewhere must not send keys away in a tag."""
-    return {f"env.{name}": value for name, value in os.environ.items() if not _SECRET.search(name)}
+    return {f"env.{name}": value for name, value in os.environ.items() if _is_harmless(name, value)}
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    return not (_SECRET.search(name) or _WITH_PASSWORD.search(value))
 
 
 class Words:

@@ -117,7 +117,19 @@ def _extended(
         base = known(parent)
     except UsageError as error:
         raise problems.fatal(line_of(root, ["extends"]), f"extends: {error}") from error
-    return merge({name: value for name, value in base.items() if name != "name"}, own)
+    content = merge({name: value for name, value in base.items() if name != "name"}, own)
+    if "provider" not in own and (host := _other_host(own, base)):
+        return merge(content, {"provider": host})  # what another host makes is not what was made before
+    return content
+
+
+def _other_host(own: Content, base: Content) -> str | None:
+    """The host that a profile names instead of the one that it extends, unless it is this machine."""
+    try:
+        hosts = [URL(str(content.get("base_url", ""))).raw_host for content in (own, base)]
+    except ValueError:  # the profile's model complains
+        return None
+    return hosts[0] if hosts[0] and hosts[0] != hosts[1] and not is_this_machine(hosts[0]) else None
 
 
 def _in_words(detail: ErrorDetails) -> tuple[str, str | None]:

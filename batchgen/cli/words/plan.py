@@ -15,6 +15,7 @@ from batchgen.model import NO_BUDGET, Request
 if TYPE_CHECKING:
     from batchgen.app.comparing import Amount, Comparison, Drift, Explanation
     from batchgen.app.preview import Preview
+    from batchgen.manifest import Manifest
     from batchgen.summary import PlanSummary
 
 #: The column in which facts stand, and that of requests.
@@ -30,7 +31,7 @@ def preview_text(preview: Preview) -> str:
     lines += [hanging(label, text, indent=_FACT) for label, text in _facts(preview)]
     lines += [hanging("", f"row {again.row_index} is as row {again.first_row}: {_prompt(again.prompt)}", indent=_FACT)
               for again in summary.repeated]  # fmt: skip
-    lines += [hanging("warning", warning, indent=_FACT) for warning in preview.warnings]
+    lines += [_warning(warning) for warning in preview.warnings]
     lines += _requests("First requests, as they will be sent:", summary.first)
     lines += _requests("Others, drawn at random:", summary.drawn)
     if not summary.first:
@@ -122,7 +123,7 @@ def explanation_text(found: Explanation) -> str:
     """What `plan --explain` says."""
     total = sum(amount.requests for amount in found.amounts.values())
     into = f"the batch in {found.out}" if found.begun else f"a new batch in {found.out}"
-    lines = [f"{found.manifest.source}: {plural(total, 'request')} for {into}"]
+    lines = [f"{found.manifest.source}: {plural(total, 'request')} for {into}", *_warnings(found.manifest)]
     lines += [
         hanging(_said(standing), _amount(amount, cost=submits(standing, found.in_doubt)), indent=_FACT)
         for standing, amount in found.amounts.items()
@@ -139,6 +140,14 @@ def explanation_text(found: Explanation) -> str:
         if shown and amount.requests > len(shown):
             lines.append(f"  … and {amount.requests - len(shown):,} more (--show N shows more)")
     return "\n".join(lines)
+
+
+def _warnings(manifest: Manifest) -> list[str]:
+    return [_warning(warning) for warning in manifest.warnings]
+
+
+def _warning(text: str) -> str:
+    return hanging("warning", text, indent=_FACT)
 
 
 def _which(request: Request) -> str:
@@ -164,6 +173,7 @@ def explanation_json(found: Explanation) -> dict[str, Any]:
         "manifest": found.manifest.source,
         "out": str(found.out),
         "begun": found.begun,
+        "warnings": list(found.manifest.warnings),
         **{standing.value: _amount_json(amount) for standing, amount in found.amounts.items()},
         "requests": [
             {**request_json(one.request), "standing": one.standing.value, "why": one.why} for one in found.shown
@@ -182,6 +192,7 @@ def comparison_text(found: Comparison) -> str:
     return "\n".join(
         [
             f"{found.manifest.source} against the batch in {found.against}:",
+            *_warnings(found.manifest),
             hanging("new", _amount(found.new), indent=_FACT),
             hanging("kept", _amount(found.kept), indent=_FACT),
             hanging("dropped", _amount(found.dropped) + stay, indent=_FACT),
@@ -195,6 +206,7 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
     return {
         "manifest": found.manifest.source,
         "against": str(found.against),
+        "warnings": list(found.manifest.warnings),
         "new": _amount_json(found.new),
         "kept": _amount_json(found.kept),
         "dropped": {**_amount_json(found.dropped), "paid_requests": found.dropped_paid},

@@ -11,17 +11,18 @@ from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.source import Source
 from batchgen.manifest.tables.record import Record, Table
 
-_FORM = 'Write one object a line: {"prompt": "A red fox"}; `jq -c` does so.'
+_FORM = 'Write one object a line: {"prompt": "A red fox"}; `jq -c .[]` makes them of a list.'
 _LONGEST = 10_000_000  # characters of a line
 
 
 def open_table(source: Source, problems: Problems) -> Table | None:
     """Its columns are the names of all objects, in the order in which they first appear."""
-    names: dict[str, None] = {}
+    names: dict[str, int] = {}  # and where each stands first
     rows = 0
-    for _, found in _objects(source, Problems(problems.source)):
+    for line, found in _objects(source, Problems(problems.source)):
         rows += 1
-        names.update(dict.fromkeys(found))
+        for name in found:
+            names.setdefault(name, line)
 
     def records(noted: Problems, _: Collection[int] = ()) -> Iterator[Record]:
         for line, found in _objects(source, noted):
@@ -33,7 +34,7 @@ def open_table(source: Source, problems: Problems) -> Table | None:
         if not problems:
             problems.add(None, "the file has no objects.", _FORM)
         return None
-    return Table(names=list(names), line=1, text=False, records=records)
+    return Table(names=list(names), line=None, text=False, lines=names, records=records)
 
 
 def _objects(source: Source, problems: Problems) -> Iterator[tuple[int, dict[str, object]]]:

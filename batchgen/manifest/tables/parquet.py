@@ -13,6 +13,7 @@ from batchgen.manifest.source import Source
 from batchgen.manifest.tables.record import Cell, Record, Table
 
 _AT_ONCE = 2_000  # rows in memory
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 def open_table(source: Source, problems: Problems) -> Table | None:
@@ -39,8 +40,7 @@ def open_table(source: Source, problems: Problems) -> Table | None:
                     columns: list[list[Cell]] = [[None] * len(batch)] * len(schema)
                     for position in wanted:
                         name = schema.names[position]
-                        cells = batch.column(name).to_pylist()
-                        columns[position] = [*map(_or_nothing, cells)] if kinds[name] == "float" else cells
+                        columns[position] = _cells(batch.column(name))
                     for record in zip(*columns, strict=True):
                         number += 1
                         yield Record(number, record)
@@ -56,18 +56,26 @@ def open_table(source: Source, problems: Problems) -> Table | None:
 def _kind(arrow: pa.DataType) -> str | None:
     if pa.types.is_dictionary(arrow):
         return _kind(arrow.value_type)
+    if pa.types.is_null(arrow):  # every row has nothing there
+        return "str"
     if pa.types.is_boolean(arrow):
         return "bool"
     if pa.types.is_integer(arrow):
         return "int"
     if pa.types.is_floating(arrow):
         return "float"
-    return "str" if pa.types.is_string(arrow) or pa.types.is_large_string(arrow) else None
+    return "str" if any(is_text(arrow) for is_text in _TEXTS) else None
 
 
-def _or_nothing(cell: Cell) -> Cell:
-    """The cell, or None for not a number, by which data frames say that there is no value."""
-    return None if isinstance(cell, float) and math.isnan(cell) else cell
+def _cells(column: pa.Array) -> list[Cell]:
+    """Its values; None for not a number, by which data frames say that there is none."""
+    if not pa.types.is_floating(column.type):
+        return list(column.to_pylist())
+    if pa.types.is_float64(column.type):
+        cells = column.to_pylist()
+    else:  # 7.1 of 32 bits is 7.1, not 7.099999904632568
+        cells = [None if text is None else float(text) for text in column.cast(pa.string()).to_pylist()]
+    return [None if cell is None or math.isnan(cell) else cell for cell in cells]
 
 
 def _short(error: Exception) -> str:

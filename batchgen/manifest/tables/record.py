@@ -28,9 +28,14 @@ class Table:
     read_as: str | None = None  #: how the header was read, where that was found out: `comma`
     text: bool = True  #: whether its cells are text, of which an empty one is nothing
     types: Mapping[str, str] = field(default_factory=dict)  #: column -> int, float, bool or str, where the file says so
+    lines: Mapping[str, int] = field(default_factory=dict)  #: column -> where it is named first, if not all in one line
     odd: Mapping[str, str] = field(default_factory=dict)  #: columns that hold what is neither text nor number, and what
     #: Anew by each call; told where to note what is wrong, and the positions of the cells that are needed.
     records: Callable[[Problems, Collection[int]], Iterator[Record]] = field(repr=False)
+
+    def line_of(self, name: str) -> int | None:
+        """Where a column is named first."""
+        return self.lines.get(name, self.line)
 
     def type_of(self, position: int) -> str | None:
         """What a column holds; None where the file does not say."""

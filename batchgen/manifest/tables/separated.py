@@ -119,7 +119,12 @@ def _records(lines: Iterable[str], delimiter: str, problems: Problems) -> Iterat
             problems.add(source.read + 1, *_in_words(error, delimiter))
             return
         if cells:
-            yield Record(source.read + 1, cells)
+            yield Record(source.read + 1, [_with_plain_ends(cell) if "\r" in cell else cell for cell in cells])
+
+
+def _with_plain_ends(cell: str) -> str:
+    """Newlines in a cell are newlines, whatever system wrote them: a text is the same text, and paid for once."""
+    return cell.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _forgiving(reader: Iterator[list[str]], source: _Lines, delimiter: str) -> Callable[[], list[str]]:
