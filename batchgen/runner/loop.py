@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import (
@@ -20,7 +21,7 @@ from batchgen.lifecycle import (
 )
 from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
 from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, SETTLING, Brakes, InFlightLimit, backoff
-from batchgen.ports import Claim, Feed, Notices
+from batchgen.ports import Claim, Feed, Notices, Unusable
 from batchgen.runner.collecting import Collector, EarlyLinks, Lost
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.polls import Polls
@@ -168,6 +169,8 @@ class Runner:
         return await self._submit_in_slot(request, record)
 
     async def _settle_doubt(self, request: Request, record: Record) -> Record:
+        if record.job_id is not None and await self._polls.knows(record.job_id):
+            return await self._submitter.found(request, record, record.job_id)
         match self._limits.in_doubt:
             case InDoubt.HOLD:
                 return record
@@ -215,8 +218,13 @@ class Runner:
             self._ports.observer.left_for_later(request, record)
             raise Overdue
         job = self._awaited(request, record, fresh=fresh)
+
+        async def keep(told: Unusable) -> None:
+            nonlocal record
+            record = await self._recorder.record_unusable(request, record, told)
+
         try:
-            end = await self._polls.ended(job)
+            end = await self._polls.ended(replace(job, keep=keep))
         except Overdue:
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)
