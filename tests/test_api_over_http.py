@@ -15,6 +15,7 @@ import pytest
 from batchgen import AccountBlocked, ManifestError
 from batchgen.errors import CreditExhausted, KeyRejected
 from batchgen.model import Checks, InDoubt, SizeCheck
+from tests.campaigns.faults import impatient
 from tests.scripted import IMAGES, KEY, Reply, Scripted, broken, cut_short, done, picture, ran, reply, row_of, rows_of
 
 SIZE = "width: 16, height: 16"
@@ -120,6 +121,9 @@ MADE: dict[str, Reply] = {
     "one text instead of a list": done(download_urls=f"{IMAGES}/0"),
     "image_url": {"id": "j", "status": "SUCCESS", "image_url": f"{IMAGES}/0"},
     "output_url": {"id": "j", "status": "SUCCESS", "output_url": f"{IMAGES}/0"},
+    "a path alone": done(download_urls=["/images/0"]),
+    "an object with a url": done(download_urls=[{"url": f"{IMAGES}/0"}]),
+    "numbered links": done(download_urls={"0": f"{IMAGES}/0"}),
 }
 
 
@@ -158,6 +162,29 @@ async def test_a_failure_that_has_no_hope_is_not_paid_for_again_and_keeps_the_ap
     assert (row["status"], row["error_class"], row["error_message"]) == ("failed", "refused", "bad size")
     assert (row["http_status"], json.loads(row["response_json"])) == (200, failed)
     assert api.posts == 1
+
+
+async def test_an_unknown_word_beside_links_is_an_end_at_the_deadline(tmp_path: Path) -> None:
+    told = done(status="COMPLETED")
+    with impatient(0.2, calls=2.0):
+        async with Scripted(polls=[told]) as api:
+            row = await row_of(api, tmp_path)
+    assert (row["status"], json.loads(row["response_json"])["status"], api.posts) == ("stored", "COMPLETED", 1)
+    assert len(api.paths()) > 1
+
+
+NAMED: dict[str, Reply] = {
+    "the other generation's name": reply(202, {"job_id": "j7", "status": "PENDING"}),
+    "409": reply(409, {"id": "j7", "detail": "exists"}),
+    "500 with a state": reply(500, {"id": "j7", "status": "PENDING"}),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+async def test_a_job_that_any_answer_names_is_collected(name: str, tmp_path: Path) -> None:
+    async with Scripted(posts=[NAMED[name]], polls=[done()]) as api:
+        row = await row_of(api, tmp_path)
+    assert (row["status"], row["job_id"], api.posts) == ("stored", "j7", 1)
 
 
 # --- Partial results
@@ -200,6 +227,7 @@ async def test_more_links_than_samples_are_no_more_images(tmp_path: Path) -> Non
 BLOCKING: list[tuple[int, object, type[AccountBlocked]]] = [
     (401, {"detail": "Invalid API key"}, KeyRejected),
     (403, {"message": "Forbidden"}, KeyRejected),
+    (403, {"message": "Account banned for violations of our content policy"}, KeyRejected),
     (402, {"detail": "Payment required"}, CreditExhausted),
     (403, {"code": "INSUFFICIENT_CREDITS"}, CreditExhausted),
     (429, {"error": {"code": "INSUFFICIENT_QUOTA"}}, CreditExhausted),
@@ -235,6 +263,7 @@ REFUSALS: list[tuple[int, object, str, str]] = [
     (400, {"code": "INPUT_INVALID", "message": "bad prompt"}, "refused", "bad prompt"),
     (400, {"code": "INPUT_INVALID", "message": "Violates our content policy"}, "content_policy", "content policy"),
     (400, {"error": "Rejected by moderation"}, "content_policy", "moderation"),
+    (403, {"code": "content_policy_violation", "message": "No."}, "content_policy", "No."),
     (404, b"<html><h1>Not here</h1></html>", "refused", "Not here"),
     (413, b"too large", "refused", "too large"),
 ]

@@ -186,10 +186,15 @@ def _command(campaign: Campaign, arguments: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def impatient(share: float) -> Iterator[None]:
-    """A day in seconds."""
-    usual = running._limits
-    timeouts = Timeouts(connect=3 * share, submit=3 * share, status=2 * share, silence=2 * share, download=5 * share)
+def impatient(share: float, *, calls: float | None = None) -> Iterator[None]:
+    """A day in seconds.
+
+    Args:
+        share: of `_PATIENCE`, and of every pause.
+        calls: a share of the seconds that a call may take; None: the same.
+    """
+    usual, calls = running._limits, share if calls is None else calls
+    timeouts = Timeouts(connect=3 * calls, submit=3 * calls, status=2 * calls, silence=2 * calls, download=5 * calls)
 
     def limited(batch: Any) -> RunLimits:
         return replace(usual(batch), job_deadline=share * _JOB_DEADLINE)
