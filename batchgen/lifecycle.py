@@ -302,7 +302,9 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
         case Reopened():
             again = record.state is State.FAILED  # what is stored in part is asked about, and never paid for anew
             state = State.PLANNED if again and not event.ask else State.SUBMITTED
-            return replace(record, state=state, job_failures=0, results_lost=0, reopened=again)
+            found = event.ask and record.failure is not None and record.failure.kind is FailureKind.ANSWER_LOST
+            doubted = record.doubted - record.samples if found else record.doubted
+            return replace(record, state=state, job_failures=0, results_lost=0, reopened=again, doubted=doubted)
         case JobCompleted():
             return replace(
                 record,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchgen.errors import AnswerInDoubt, RequestRefused, TryLater
-from batchgen.lifecycle import AnswerLost, Reopened, ResultLost, State, SubmitStarted
+from batchgen.lifecycle import AnswerLost, GaveUp, Reopened, ResultLost, State, SubmitStarted
 from batchgen.model import Failure, FailureKind, InDoubt, JobId
 from batchgen.ports import JobStatus, Unusable, Working
 from batchgen.testing import MemoryImageAPI
@@ -63,6 +63,19 @@ def test_whatever_else_the_api_says_of_it_it_is_a_job(answer: JobStatus) -> None
     scene.remember(request, SubmitStarted(), AnswerLost(failure=LOST, job_id=JobId("old")))
     assert scene.run([request]) == [State.STORED]
     assert scene.api.submitted == []
+
+
+@pytest.mark.parametrize(("known", "posts"), [(True, 0), (False, 1)])
+def test_a_doubt_that_was_given_up_asks_before_it_pays_again(known: bool, posts: int) -> None:
+    scene = Scene(MemoryImageAPI(status=None if known else lambda id_: UNKNOWN[0] if id_ == "old" else None))
+    [request] = requests(1)
+    scene.api._open_job(JobId("old"), request)
+    scene.remember(
+        request, SubmitStarted(), AnswerLost(failure=LOST, job_id=JobId("old")), GaveUp(failure=LOST)
+    )  # fmt: skip
+    assert scene.run([request]) == [State.STORED]
+    record = scene.record(request)
+    assert (len(scene.api.submitted), record.doubted, record.spent) == (posts, posts, 1 + posts)
 
 
 def test_an_earlier_run_that_was_killed_before_it_could_ask_costs_nothing_either() -> None:

@@ -19,7 +19,7 @@ from batchgen.lifecycle import (
     ResultLost,
     State,
 )
-from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
+from batchgen.model import Completion, Failure, FailureKind, InDoubt, JobId, MissingImage, Request, StoredImage
 from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, SETTLING, Brakes, InFlightLimit, backoff
 from batchgen.ports import Claim, Feed, Notices, Unusable
 from batchgen.runner.collecting import Collector, EarlyLinks, Lost
@@ -163,10 +163,14 @@ class Runner:
 
     async def _reopen(self, request: Request, record: Record) -> Record:
         """Try again what had failed, in whole or in part: for nothing, where the API may still have it."""
-        lost = record.failure is not None and record.failure.kind in MAY_STILL_EXIST
-        if record.may_be_had or (lost and record.job_id is not None):
+        kind = record.failure.kind if record.failure is not None else None
+        if record.may_be_had or (record.job_id is not None and await self._may_exist(record.job_id, kind)):
             return await self._recorder.record(request, record, Reopened(ask=True))
         return await self._submit_in_slot(request, record)
+
+    async def _may_exist(self, job_id: JobId, kind: FailureKind | None) -> bool:
+        """Whether the API may have a job that failed so; one that a broken answer named, only if it says so."""
+        return kind in MAY_STILL_EXIST or (kind is FailureKind.ANSWER_LOST and await self._polls.knows(job_id))
 
     async def _settle_doubt(self, request: Request, record: Record) -> Record:
         if record.job_id is not None and await self._polls.knows(record.job_id):
