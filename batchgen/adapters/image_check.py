@@ -217,9 +217,12 @@ def _ends_before_its_picture(image: ImageFile, content: bytes) -> bool:
     corner = image.crop((max(0, width - 8), height - 8, width, height))
     if np.any(np.asarray(corner) != _MIDDLE_GREY):
         return False
-    with JpegImageFile(BytesIO(content[: content.rfind(_JPEG_END) - _LAST_BYTES] + _JPEG_END)) as shorter:
-        shorter.load()
-        painted = ImageChops.difference(image, shorter).getbbox()
+    try:
+        with JpegImageFile(BytesIO(content[: content.rfind(_JPEG_END) - _LAST_BYTES] + _JPEG_END)) as shorter:
+            shorter.load()
+            painted = ImageChops.difference(image, shorter).getbbox()
+    except _BROKEN:  # what was cut off here is more than its last blocks: that says nothing about the whole
+        return False
     return painted is not None and painted[3] <= height - last_rows
 
 

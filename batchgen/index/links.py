@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 
 #: What stands for a part that is left out.
 _LEFT_OUT = "…"
 #: What may be a link, or a part of one, in a text or in JSON.
-_WORD = re.compile(r"[^\s\"'<>]*[?#@][^\s\"'<>]*")
+_WORD = re.compile(r"[^\s\"'<>]+")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _USER = re.compile(r"(?<=://)[^/?#@]*@")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\[\]-]{0,39}")
@@ -24,6 +25,7 @@ def without_signatures(text: str) -> str:
     return _WORD.sub(lambda word: _published(word[0]), text) if _may_hold_any(text) else text
 
 
+@lru_cache(maxsize=8)  # the samples of a request share their answer
 def without_signatures_in_json(text: str) -> str:
     """The JSON text with the links in its texts as they may be published; however deep they lie."""
     return _TEXT.sub(_in_text, text) if _may_hold_any(text) else text

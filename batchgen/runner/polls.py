@@ -31,6 +31,8 @@ from batchgen.runner.watching import Awaited, End, Overdue, Schedule, Watch, set
 
 #: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
 _REMEMBERED = 1_024
+#: Seconds that a question about a doubt waits at most because the API asks for that; the next run asks again.
+_LONGEST_PAUSE = 60.0
 
 
 class Polls:
@@ -88,17 +90,20 @@ class Polls:
     async def knows(self, job_id: JobId) -> bool:
         """Whether the API knows a job that a broken answer named; asked a few times, for it may be about to."""
         for tries in range(1, TROUBLES_AT_ONCE + 1):
+            wait = backoff(tries, draw=self._chance.random())
             await self._call_is_due()
             try:
                 await self._api.status(job_id)
-            except (TryLater, RequestRefused, AccountBlocked):
-                pass  # says nothing, or not yet; whoever doubts goes on doubting
+            except TryLater as trouble:
+                wait = max(wait, min(trouble.retry_after or 0.0, _LONGEST_PAUSE))
+            except (RequestRefused, AccountBlocked):
+                pass  # not known, or not yet; whoever doubts goes on doubting
             else:
                 return True
             finally:
                 self._lane.release()
             if tries < TROUBLES_AT_ONCE:
-                await self._clock.sleep(backoff(tries, draw=self._chance.random()))
+                await self._clock.sleep(wait)
         return False
 
     def wake(self, key: RequestKey) -> None:
