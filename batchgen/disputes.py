@@ -80,10 +80,12 @@ def _after(submission: _Submission, event: Event) -> _Submission | None:
         case SubmitRefused():
             return None
         case SubmitAccepted():
-            return replace(submission, job_id=event.job_id)
+            return replace(submission, job_id=event.job_id, failure=None)
         case JobCompleted():  # the images are there again, whatever had been said before
             return replace(submission, job_id=event.job_id or submission.job_id, failure=None)
-        case AnswerLost() | JobFailed() | GaveUp():
+        case AnswerLost():
+            return replace(submission, job_id=event.job_id, failure=event.failure)
+        case JobFailed() | GaveUp():
             return replace(submission, failure=event.failure)
         case ResultLost(again=True):
             return replace(submission, failure=event.failure)

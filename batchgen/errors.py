@@ -189,7 +189,23 @@ class TryLater(APIError):
 
 
 class AnswerInDoubt(APIError):
-    """The request may have reached the API, and may be paid for, but its answer was lost."""
+    """The request may have reached the API, and may be paid for, but its answer was lost.
+
+    Args:
+        job_id: what there is of an answer names this; it may be the job, and to ask about it costs nothing.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        http_status: int | None = None,
+        code: str | None = None,
+        response: str | None = None,
+        job_id: str | None = None,
+    ) -> None:
+        super().__init__(message, http_status=http_status, code=code, response=response)
+        self.job_id = job_id
 
 
 class ResultUnavailable(APIError):

@@ -58,6 +58,7 @@ class AnswerLost:
     """The POST may have arrived, but no answer says so."""
 
     failure: Failure
+    job_id: JobId | None = None  #: what the broken answer names, if anything: perhaps the job
     kind: Literal["AnswerLost"] = "AnswerLost"
 
 
@@ -76,6 +77,15 @@ class JobCompleted:
     job_id: JobId | None = None  #: where a POST was answered by the result itself, if it named the job
     response: str | None = None  #: the API's answer, cut and without secrets; JSON text
     kind: Literal["JobCompleted"] = "JobCompleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinksMissing:
+    """The job has made its images, says an answer that names no link that can be used; the answer is kept."""
+
+    failure: Failure
+    response: str | None = None  #: as of JobCompleted
+    kind: Literal["LinksMissing"] = "LinksMissing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +156,7 @@ Event = (
     | AnswerLost
     | Resubmitted
     | JobCompleted
+    | LinksMissing
     | JobFailed
     | ImagesStored
     | ImagesKept
@@ -166,8 +177,10 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.SUBMITTING, SubmitRefused): (State.PLANNED,),
         (State.SUBMITTING, AnswerLost): (State.IN_DOUBT,),
         (State.IN_DOUBT, Resubmitted): (State.PLANNED,),
+        (State.IN_DOUBT, SubmitAccepted): (State.SUBMITTED,),
         (State.IN_DOUBT, GaveUp): (State.FAILED,),
         (State.SUBMITTED, JobCompleted): (State.READY,),
+        (State.SUBMITTED, LinksMissing): (State.SUBMITTED,),
         (State.SUBMITTED, ImagesStored): (State.STORED,),
         (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED),
         (State.READY, ImagesKept): (State.READY,),
@@ -268,7 +281,14 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 reopened=False,
             )
         case SubmitAccepted():
-            return replace(record, state=State.SUBMITTED, job_id=event.job_id, early_urls=event.early_urls)
+            known = record.samples if record.state is State.IN_DOUBT else 0  # of whose fate the API knows after all
+            return replace(
+                record,
+                state=State.SUBMITTED,
+                job_id=event.job_id,
+                early_urls=event.early_urls,
+                doubted=record.doubted - known,
+            )
         case SubmitRefused():
             counts = event.failure.kind not in (FailureKind.BUSY, FailureKind.UNREACHABLE)
             attempts = record.attempts if counts else record.attempts - 1
@@ -276,13 +296,15 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             return replace(record, state=State.PLANNED, failure=event.failure, attempts=attempts, spent=spent)
         case AnswerLost():
             doubted = record.doubted + record.samples
-            return replace(record, state=State.IN_DOUBT, failure=event.failure, doubted=doubted)
+            return replace(record, state=State.IN_DOUBT, failure=event.failure, doubted=doubted, job_id=event.job_id)
         case Resubmitted():
             return replace(record, state=State.PLANNED)
         case Reopened():
             again = record.state is State.FAILED  # what is stored in part is asked about, and never paid for anew
             state = State.PLANNED if again and not event.ask else State.SUBMITTED
-            return replace(record, state=state, job_failures=0, results_lost=0, reopened=again)
+            found = event.ask and record.failure is not None and record.failure.kind is FailureKind.ANSWER_LOST
+            doubted = record.doubted - record.samples if found else record.doubted
+            return replace(record, state=state, job_failures=0, results_lost=0, reopened=again, doubted=doubted)
         case JobCompleted():
             return replace(
                 record,
@@ -292,6 +314,9 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 response=event.response,
                 completed_at=at if record.completed_at is None else record.completed_at,
             )
+        case LinksMissing():
+            completed_at = at if record.completed_at is None else record.completed_at
+            return replace(record, failure=event.failure, response=event.response, completed_at=completed_at)
         case JobFailed():
             return replace(
                 record,

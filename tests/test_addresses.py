@@ -98,6 +98,14 @@ def test_a_user_may_allow_private_networks(url: str) -> None:
     assert may(OPEN, url, "https://elsewhere.test/")
 
 
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0177.0.0.1", "0x7f000001", "a.test.1", "10.1"])
+@pytest.mark.parametrize("rule", [STRICT, LOCAL, OPEN])
+def test_an_address_that_not_all_programs_read_alike_is_refused_whatever_is_allowed(
+    rule: AddressRule, host: str
+) -> None:
+    assert not may(rule, f"https://{host}/")
+
+
 @pytest.mark.parametrize("url", ["http://10.0.0.1/", "ftp://10.0.0.1/", "file:///etc/passwd"])
 def test_even_then_only_tls_leaves_this_machine(url: str) -> None:
     assert not may(OPEN, url)

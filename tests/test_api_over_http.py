@@ -14,7 +14,8 @@ import pytest
 
 from batchgen import AccountBlocked, ManifestError
 from batchgen.errors import CreditExhausted, KeyRejected
-from batchgen.model import Checks, SizeCheck
+from batchgen.model import Checks, InDoubt, SizeCheck
+from tests.campaigns.faults import impatient
 from tests.scripted import IMAGES, KEY, Reply, Scripted, broken, cut_short, done, picture, ran, reply, row_of, rows_of
 
 SIZE = "width: 16, height: 16"
@@ -120,6 +121,9 @@ MADE: dict[str, Reply] = {
     "one text instead of a list": done(download_urls=f"{IMAGES}/0"),
     "image_url": {"id": "j", "status": "SUCCESS", "image_url": f"{IMAGES}/0"},
     "output_url": {"id": "j", "status": "SUCCESS", "output_url": f"{IMAGES}/0"},
+    "a path alone": done(download_urls=["/images/0"]),
+    "an object with a url": done(download_urls=[{"url": f"{IMAGES}/0"}]),
+    "numbered links": done(download_urls={"0": f"{IMAGES}/0"}),
 }
 
 
@@ -160,7 +164,45 @@ async def test_a_failure_that_has_no_hope_is_not_paid_for_again_and_keeps_the_ap
     assert api.posts == 1
 
 
+async def test_an_unknown_word_beside_links_is_an_end_at_the_deadline(tmp_path: Path) -> None:
+    told = done(status="COMPLETED")
+    with impatient(0.2, calls=2.0):
+        async with Scripted(polls=[told]) as api:
+            row = await row_of(api, tmp_path)
+    assert (row["status"], json.loads(row["response_json"])["status"], api.posts) == ("stored", "COMPLETED", 1)
+    assert len(api.paths()) > 1
+
+
+NAMED: dict[str, Reply] = {
+    "the other generation's name": reply(202, {"job_id": "j7", "status": "PENDING"}),
+    "409": reply(409, {"id": "j7", "detail": "exists"}),
+    "500 with a state": reply(500, {"id": "j7", "status": "PENDING"}),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+async def test_a_job_that_any_answer_names_is_collected(name: str, tmp_path: Path) -> None:
+    async with Scripted(posts=[NAMED[name]], polls=[done()]) as api:
+        row = await row_of(api, tmp_path)
+    assert (row["status"], row["job_id"], api.posts) == ("stored", "j7", 1)
+
+
 # --- Partial results
+
+
+async def test_an_end_without_a_link_is_kept_at_once_and_fails_as_a_lost_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"id": "job-1", "status": "SUCCESS", "download_urls": ["data:image/png;base64,iVBO"]}
+    async with Scripted(polls=[told]) as api:
+        first = await ran(api, tmp_path, max_runtime=0.5, grace=0.5)
+        [row] = rows_of(first)
+        assert (row["status"], json.loads(row["response_json"]), first.exit_code) == ("pending", told, 6)
+        monkeypatch.setattr("batchgen.runner.polls.UNUSABLE_SECONDS", 0.0)
+        monkeypatch.setattr("batchgen.runner.polls.UNUSABLE_ANSWERS", 2)
+        row = await row_of(api, tmp_path)
+    assert (row["status"], row["error_class"], json.loads(row["response_json"])) == ("failed", "result_lost", told)
+    assert (api.posts, len(api.to_images())) == (1, 0)
 
 
 async def test_fewer_links_than_samples_are_stored_and_the_missing_samples_say_why(tmp_path: Path) -> None:
@@ -185,6 +227,7 @@ async def test_more_links_than_samples_are_no_more_images(tmp_path: Path) -> Non
 BLOCKING: list[tuple[int, object, type[AccountBlocked]]] = [
     (401, {"detail": "Invalid API key"}, KeyRejected),
     (403, {"message": "Forbidden"}, KeyRejected),
+    (403, {"message": "Account banned for violations of our content policy"}, KeyRejected),
     (402, {"detail": "Payment required"}, CreditExhausted),
     (403, {"code": "INSUFFICIENT_CREDITS"}, CreditExhausted),
     (429, {"error": {"code": "INSUFFICIENT_QUOTA"}}, CreditExhausted),
@@ -220,6 +263,7 @@ REFUSALS: list[tuple[int, object, str, str]] = [
     (400, {"code": "INPUT_INVALID", "message": "bad prompt"}, "refused", "bad prompt"),
     (400, {"code": "INPUT_INVALID", "message": "Violates our content policy"}, "content_policy", "content policy"),
     (400, {"error": "Rejected by moderation"}, "content_policy", "moderation"),
+    (403, {"code": "content_policy_violation", "message": "No."}, "content_policy", "No."),
     (404, b"<html><h1>Not here</h1></html>", "refused", "Not here"),
     (413, b"too large", "refused", "too large"),
 ]
@@ -272,6 +316,24 @@ DOUBTS: dict[str, Reply] = {
     "a success that names neither job nor image": reply(200, {"status": "PENDING"}),
     "a redirect": reply(307, Location="/elsewhere"),
 }
+
+
+@pytest.mark.parametrize("body", [{"id": "j7", "error": "db timeout"}, {"job_id": "j7", "status": "FAILURE"}])
+async def test_a_job_that_a_broken_answer_names_is_asked_about_before_anything_else(
+    body: object, tmp_path: Path
+) -> None:
+    async with Scripted(posts=[reply(500, body)], polls=[reply(502), done()]) as api:
+        row = await row_of(api, tmp_path, in_doubt=InDoubt.RETRY)
+    assert (row["status"], row["job_id"], row["attempts"], api.posts) == ("stored", "j7", 1, 1)
+    assert set(api.paths()) == {"/sd3/v1/status/j7"}
+
+
+@pytest.mark.parametrize(("choice", "status", "posts"), [(InDoubt.HOLD, "in_doubt", 1), (InDoubt.RETRY, "stored", 2)])
+async def test_an_id_that_names_no_job_leaves_a_doubt(choice: InDoubt, status: str, posts: int, tmp_path: Path) -> None:
+    unknown = reply(404, {"detail": "No such job"})
+    async with Scripted(posts=[reply(500, {"id": "trace-7"}), done()], polls=[unknown]) as api:
+        row = await row_of(api, tmp_path, in_doubt=choice)
+    assert (row["status"], api.posts, api.paths()) == (status, posts, ["/sd3/v1/status/trace-7"] * 3)
 
 
 @pytest.mark.parametrize("name", DOUBTS)

@@ -495,8 +495,10 @@ def test_a_job_that_an_answer_names_is_asked_about_and_not_left_in_doubt(status:
 
 
 @pytest.mark.parametrize("body", [{"id": "trace-7"}, {"id": "7", "status": "FAILURE"}, {"status": "PENDING"}])
-def test_a_broken_answer_that_names_no_job_that_goes_on_leaves_a_doubt(body: object) -> None:
-    submit_error(AnswerInDoubt, 500, body)
+def test_a_broken_answer_that_names_no_job_that_goes_on_leaves_a_doubt(body: dict[str, object]) -> None:
+    doubt = submit_error(AnswerInDoubt, 500, body)
+    assert isinstance(doubt, AnswerInDoubt)
+    assert doubt.job_id == body.get("id")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 422, 429])

@@ -170,6 +170,46 @@ def test_other_image_types_are_not_taken(kind: str) -> None:
     assert "is neither PNG, WEBP nor JPEG" in refusal(saved(kind))
 
 
+PLAIN: dict[str, tuple[str, dict[str, object]]] = {
+    "usual": ("RGB", {}),
+    "full colour": ("RGB", {"subsampling": "4:4:4"}),
+    "half colour": ("RGB", {"subsampling": "4:2:2"}),
+    "own tables": ("RGB", {"optimize": True}),
+    "grey": ("L", {"optimize": True}),
+    "restarts": ("RGB", {"restart_marker_blocks": 3}),
+    "coarse": ("RGB", {"quality": 5}),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.7])
+def test_a_jpeg_that_was_cut_off_and_given_an_end_is_refused(name: str, share: float) -> None:
+    mode, options = PLAIN[name]
+    content = saved("JPEG", drawn((200, 300), mode=mode), **options)
+    assert CHECK.verify(content).height == 300
+    assert "ended all the same" in refusal(content[: int(len(content) * share)] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "progressive"])
+@given(width=st.integers(1, 150), height=st.integers(1, 150), grey=st.integers(0, 150))
+@settings(max_examples=40, deadline=None)
+def test_a_whole_jpeg_whose_lower_part_is_the_decoders_grey_is_taken(
+    name: str, width: int, height: int, grey: int
+) -> None:
+    mode, options = PLAIN.get(name, ("RGB", {"progressive": True}))
+    picture = drawn((width, height), mode=mode)
+    picture.paste((128, 128, 128) if mode == "RGB" else 128, (0, max(0, height - grey), width, height))
+    assert CHECK.verify(saved("JPEG", picture, **options)).width == width
+
+
+@pytest.mark.parametrize(("ink", "blank"), [((0, 0, 0, 0), True), ((0, 0, 0, 255), True), ((90, 0, 40, 0), True)])
+def test_a_picture_in_the_colours_of_print_is_judged_like_any_other(ink: tuple[int, ...], blank: bool) -> None:
+    one = Image.new("CMYK", (64, 64), ink)
+    assert CHECK.verify(saved("JPEG", one)).blank is blank
+    one.paste((0, 200, 200, 0), (8, 8, 40, 40))
+    assert not CHECK.verify(saved("JPEG", one)).blank
+
+
 def test_a_page_instead_of_an_image_is_quoted() -> None:
     message = refusal(b"<html>\n  <title>502 Bad Gateway</title></html>" + b" " * 1000)
     assert "It begins: '<html> <title>502 Bad Gateway</title></html>'" in message

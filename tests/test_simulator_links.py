@@ -6,7 +6,7 @@ import pytest
 
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.errors import ResultUnavailable
-from batchgen.simulator import Behaviour, Early, Links, Simulator
+from batchgen.simulator import Behaviour, Early, Fault, Faults, Links, Simulator
 from tests.simulating import AT_ONCE, NEVER, SD3, Client, body, talking_to
 
 
@@ -35,7 +35,7 @@ async def test_an_early_link_says_not_yet_in_the_way_that_was_chosen(early: Earl
     assert (answer["status"], got, content_type) == ("PENDING", status, kind)
     with pytest.raises(ResultUnavailable):
         PillowCheck().verify(content)
-    assert simulator.audit().downloads == 0
+    assert (simulator.audit().downloads, simulator.audit().too_early) == (0, 1)
 
 
 async def test_an_early_pixel_is_a_whole_image_of_the_wrong_size() -> None:
@@ -44,6 +44,35 @@ async def test_an_early_pixel_is_a_whole_image_of_the_wrong_size() -> None:
         _, answer = await client.submit(body(queued_image_urls=True))
         _, _, content = await client.get(answer["download_urls"][0])
     assert (image := PillowCheck().verify(content)).width == image.height == 1
+
+
+@pytest.mark.parametrize("pictures", ["tiny", "drawn"])
+@pytest.mark.parametrize("early", [Early.PICTURE, Early.PREVIOUS])
+async def test_an_early_picture_is_of_the_size_asked_for_and_is_not_the_image(early: Early, pictures: str) -> None:
+    told = Behaviour(links=Links(early=early), latency=NEVER, pictures=pictures)
+    simulator = Simulator(SD3, behaviour=told)
+    async with talking_to(simulator) as client:
+        _, answer = await client.submit(body(queued_image_urls=True))
+        _, kind, content = await client.get(answer["download_urls"][0])
+        [job] = simulator._book.jobs()
+        image, _ = await simulator._gallery.picture(job, 0)
+    assert (kind.startswith("image/"), content == image) == (True, False)
+    assert (picture := PillowCheck().verify(content)).width == picture.height == 64
+    assert not picture.blank
+    assert simulator.audit().downloads == 0
+
+
+@pytest.mark.parametrize(("early", "status"), [(Early.NOT_FOUND, 404), (Early.PICTURE, 200)])
+async def test_the_link_of_an_image_that_a_job_did_not_make_answers_as_before_its_end(
+    early: Early, status: int
+) -> None:
+    faults = Faults(job=(Fault.FEWER_URLS,))
+    simulator = Simulator(SD3, latency=AT_ONCE, behaviour=Behaviour(links=Links(early=early), faults=faults))
+    async with talking_to(simulator) as client:
+        _, answer = await client.submit(body(samples=2, queued_image_urls=True))
+        given = [await client.get(link) for link in answer["download_urls"]]
+    assert [got for got, _, _ in given] == [200, status]
+    assert given[0] != given[1]
 
 
 async def test_an_early_link_holds_the_image_once_the_job_has_ended() -> None:

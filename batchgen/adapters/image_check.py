@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageChops
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -27,6 +27,10 @@ _PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 #: Pixels; no generated picture is longer, and JPEG can hold no more.
 _LONGEST_SIDE = 65_535
 _QUOTED = 120
+#: What ends a JPEG; bytes before it that are looked at, the blocks that they paint at most, and pixels of a large one.
+_JPEG_END, _LAST_BYTES, _BLOCKS, _BLOCK = b"\xff\xd9", 4, 16, 16
+#: What a decoder of JPEG paints where it has nothing.
+_MIDDLE_GREY = 128
 #: Steps of 255 within which colours count as one, and to which they count as black.
 _ONE_COLOUR, _BLACK = 8, 12
 #: Pixels of the square from which the perceptual hash is made, and the eight lowest waves across it.
@@ -86,6 +90,8 @@ class PillowCheck:
         with _opened(extension, content) as image:
             self._check_size(content, *image.size)
             image.load()
+            if extension == "jpg" and _ends_before_its_picture(image, content):
+                raise ValueError("it is cut off, and ended all the same")
             shown = _in_8_bits(image)
             small = _shrunk(shown)
             return *image.size, perceptual_hash(small), is_blank(shown, small)
@@ -105,6 +111,8 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 
 def _shrunk(image: Image.Image) -> npt.NDArray[np.float64]:
     """Its brightness in 32 × 32 places, 0 to 255."""
+    if image.mode == "CMYK":  # to convert all of a large one takes as much memory again
+        image = image.reduce(max(1, min(image.size) // (8 * _SIDE)))
     # With a reducing gap, most of the shrinking is a plain average: a fifth of the time for the same hash.
     small = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.asarray(small, dtype=np.float64)
@@ -117,10 +125,10 @@ def is_blank(image: Image.Image, small: npt.NDArray[np.float64]) -> bool:
     """
     if image.mode in ("L", "RGB") and np.ptp(small) > 4 * _ONE_COLOUR:  # plain to be seen, at a tenth of the cost
         return False
-    plain = image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGBA")
+    plain = image if image.mode in ("L", "LA", "RGB", "RGBA", "CMYK") else image.convert("RGBA")
     extremes = plain.getextrema()
     bands = cast("list[tuple[int, int]]", [extremes] if plain.mode == "L" else list(extremes))
-    alpha, colours = ((255, 255), bands) if plain.mode in ("L", "RGB") else (bands[-1], bands[:-1])
+    alpha, colours = (bands[-1], bands[:-1]) if plain.mode in ("LA", "RGBA") else ((255, 255), bands)
     if alpha[1] <= _ONE_COLOUR:
         return True
     if alpha[1] - alpha[0] > _ONE_COLOUR:
@@ -194,6 +202,28 @@ def _check_jpeg_ends(content: bytes) -> None:
     scan = content.find(b"\xff\xda")
     if scan < 0 or content.find(b"\xff\xd9", scan) < 0:
         raise ValueError("it is cut off")
+
+
+def _ends_before_its_picture(image: ImageFile, content: bytes) -> bool:
+    """Whether a JPEG was cut off and given an end: what its last bytes paint is far above its lower edge.
+
+    The decoder only warns of that, to nobody, and paints the rest in its middle grey. Plain JPEGs alone are looked at:
+    in progressive ones, the last bytes may be about any place.
+    """
+    width, height = image.size
+    last_rows = _BLOCK * (2 + -(-_BLOCK * _BLOCKS // width))
+    if image.info.get("progressive") or image.mode not in ("L", "RGB") or height <= last_rows:
+        return False
+    corner = image.crop((max(0, width - 8), height - 8, width, height))
+    if np.any(np.asarray(corner) != _MIDDLE_GREY):
+        return False
+    try:
+        with JpegImageFile(BytesIO(content[: content.rfind(_JPEG_END) - _LAST_BYTES] + _JPEG_END)) as shorter:
+            shorter.load()
+            painted = ImageChops.difference(image, shorter).getbbox()
+    except _BROKEN:  # what was cut off here is more than its last blocks: that says nothing about the whole
+        return False
+    return painted is not None and painted[3] <= height - last_rows
 
 
 def _check_webp_ends(content: bytes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from batchgen.index.links import without_signatures, without_signatures_in_json
 from batchgen.lifecycle import Record, State
 from batchgen.model import (
     BatchFacts,
@@ -14,6 +15,7 @@ from batchgen.model import (
     FailureKind,
     LabelValue,
     MissingImage,
+    ParamValue,
     Request,
     RequestKey,
     Status,
@@ -24,6 +26,7 @@ from batchgen.model import (
 Row = dict[str, object]
 
 _NOTHING = Record()
+_LINK = ("https://", "http://")
 _to_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 #: Columns that all samples of a request share, but for those that are the same in the whole batch.
@@ -50,6 +53,12 @@ _OF_RECORD: Mapping[str, Callable[[Record], object]] = {
     "completed_at": lambda record: _moment(record.completed_at),
     "downloaded_at": lambda record: _moment(record.downloaded_at),
     "latency_s": lambda record: _latency(record),
+}
+#: Columns that may hold links which open a file to everybody; the journal has them whole.
+_CUT: Mapping[str, Callable[[str], str]] = {
+    "source_url": without_signatures,
+    "response_json": without_signatures_in_json,
+    "error_message": without_signatures,
 }
 _OF_BATCH: Mapping[str, Callable[[BatchFacts], object]] = {
     "provider": lambda facts: facts.provider,
@@ -91,8 +100,15 @@ def table(
 def _params_json(requests: Sequence[Request]) -> list[str]:
     """The parameters of each as text; requests of a plan often share them, and they are written once then."""
     once = {id(request.params): request.params for request in requests}
-    texts = {key: _to_json(dict(params)) for key, params in once.items()}
+    texts = {key: _to_json({name: _shown(value) for name, value in params.items()}) for key, params in once.items()}
     return [texts[id(request.params)] for request in requests]
+
+
+def _shown(value: ParamValue) -> object:
+    """The value of a parameter, its links without what signs them: a webhook, the file of a model."""
+    if isinstance(value, tuple):
+        return [_shown(one) for one in value]
+    return without_signatures(value) if isinstance(value, str) and value.startswith(_LINK) else value
 
 
 def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
@@ -113,7 +129,7 @@ def _samples(request: Request, record: Record, facts: BatchFacts) -> Iterable[Ro
             row = _of_state(record)
         row.setdefault("response_json", record.response)
         row["sample_index"] = request.sample + sample
-        yield row
+        yield row | {name: cut(text) for name, cut in _CUT.items() if isinstance(text := row.get(name), str)}
 
 
 def _of_image(stored: StoredImage, facts: BatchFacts) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import (
@@ -18,9 +19,9 @@ from batchgen.lifecycle import (
     ResultLost,
     State,
 )
-from batchgen.model import Completion, Failure, FailureKind, InDoubt, MissingImage, Request, StoredImage
+from batchgen.model import Completion, Failure, FailureKind, InDoubt, JobId, MissingImage, Request, StoredImage
 from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, SETTLING, Brakes, InFlightLimit, backoff
-from batchgen.ports import Claim, Feed, Notices
+from batchgen.ports import Claim, Feed, Notices, Unusable
 from batchgen.runner.collecting import Collector, EarlyLinks, Lost
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.polls import Polls
@@ -162,12 +163,18 @@ class Runner:
 
     async def _reopen(self, request: Request, record: Record) -> Record:
         """Try again what had failed, in whole or in part: for nothing, where the API may still have it."""
-        lost = record.failure is not None and record.failure.kind in MAY_STILL_EXIST
-        if record.may_be_had or (lost and record.job_id is not None):
+        kind = record.failure.kind if record.failure is not None else None
+        if record.may_be_had or (record.job_id is not None and await self._may_exist(record.job_id, kind)):
             return await self._recorder.record(request, record, Reopened(ask=True))
         return await self._submit_in_slot(request, record)
 
+    async def _may_exist(self, job_id: JobId, kind: FailureKind | None) -> bool:
+        """Whether the API may have a job that failed so; one that a broken answer named, only if it says so."""
+        return kind in MAY_STILL_EXIST or (kind is FailureKind.ANSWER_LOST and await self._polls.knows(job_id))
+
     async def _settle_doubt(self, request: Request, record: Record) -> Record:
+        if record.job_id is not None and await self._polls.knows(record.job_id):
+            return await self._submitter.found(request, record, record.job_id)
         match self._limits.in_doubt:
             case InDoubt.HOLD:
                 return record
@@ -215,8 +222,13 @@ class Runner:
             self._ports.observer.left_for_later(request, record)
             raise Overdue
         job = self._awaited(request, record, fresh=fresh)
+
+        async def keep(told: Unusable) -> None:
+            nonlocal record
+            record = await self._recorder.record_unusable(request, record, told)
+
         try:
-            end = await self._polls.ended(job)
+            end = await self._polls.ended(replace(job, keep=keep))
         except Overdue:
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)

@@ -11,7 +11,7 @@ from aiolimiter import AsyncLimiter
 
 from batchgen.durations import Durations
 from batchgen.errors import AccountBlocked, RequestRefused, TryLater
-from batchgen.model import Failure, FailureKind, RequestKey
+from batchgen.model import Failure, FailureKind, JobId, RequestKey
 from batchgen.policy import (
     BLOCKED_ANSWERS,
     GIVE_UP_AFTER,
@@ -31,6 +31,8 @@ from batchgen.runner.watching import Awaited, End, Overdue, Schedule, Watch, set
 
 #: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
 _REMEMBERED = 1_024
+#: Seconds that a question about a doubt waits at most because the API asks for that; the next run asks again.
+_LONGEST_PAUSE = 60.0
 
 
 class Polls:
@@ -84,6 +86,25 @@ class Polls:
             self._awaited.discard(watch)
             if job.notice is not None:
                 self._told.pop(job.notice, None)
+
+    async def knows(self, job_id: JobId) -> bool:
+        """Whether the API knows a job that a broken answer named; asked a few times, for it may be about to."""
+        for tries in range(1, TROUBLES_AT_ONCE + 1):
+            wait = backoff(tries, draw=self._chance.random())
+            await self._call_is_due()
+            try:
+                await self._api.status(job_id)
+            except TryLater as trouble:
+                wait = max(wait, min(trouble.retry_after or 0.0, _LONGEST_PAUSE))
+            except (RequestRefused, AccountBlocked):
+                pass  # not known, or not yet; whoever doubts goes on doubting
+            else:
+                return True
+            finally:
+                self._lane.release()
+            if tries < TROUBLES_AT_ONCE:
+                await self._clock.sleep(wait)
+        return False
 
     def wake(self, key: RequestKey) -> None:
         """A notice says that the job of that request may have ended: ask sooner, but not as often as anybody likes."""
@@ -184,7 +205,7 @@ class Polls:
         watch.troubles = watch.unknown = watch.blocked = 0
         self._last_known = self._clock.monotonic()
         if isinstance(status, Unusable):
-            self._after_unusable(watch, status)
+            await self._after_unusable(watch, status)
             return
         watch.unusable = 0
         if isinstance(status, Working):
@@ -269,12 +290,14 @@ class Polls:
         else:
             self._again(watch, backoff(watch.unknown, draw=self._chance.random()))
 
-    def _after_unusable(self, watch: Watch, status: Unusable) -> None:
+    async def _after_unusable(self, watch: Watch, status: Unusable) -> None:
         """It has ended; the links may be a little behind, and what is said instead of them must not be lost."""
-        now = self._clock.monotonic()
         if not watch.unusable:
-            watch.unusable_since = now
+            watch.unusable_since = self._clock.monotonic()
+            if watch.job.keep is not None:
+                await watch.job.keep(status)
         watch.unusable += 1
+        now = self._clock.monotonic()
         long = watch.unusable >= UNUSABLE_ANSWERS and now - watch.unusable_since >= UNUSABLE_SECONDS
         if long or now - watch.submitted >= GIVE_UP_AFTER:  # a run may be shorter than all those answers take
             kind, message = FailureKind.RESULT_LOST, f"{status.message} ({watch.job.job_id})"

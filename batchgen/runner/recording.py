@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batchgen.errors import StorageFailed
-from batchgen.lifecycle import MAY_STILL_EXIST, Event, ImagesKept, ImagesStored, JobCompleted, JobFailed, Record
-from batchgen.model import Failure, MissingImage, Request, StoredImage
+from batchgen.lifecycle import (
+    MAY_STILL_EXIST,
+    Event,
+    ImagesKept,
+    ImagesStored,
+    JobCompleted,
+    JobFailed,
+    LinksMissing,
+    Record,
+)
+from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
 from batchgen.policy import JOB_FAILURES
-from batchgen.ports import Completed, Failed
+from batchgen.ports import Completed, Failed, Unusable
 from batchgen.runner.limits import Ports
 from batchgen.runner.stopping import Stop
 
@@ -46,6 +55,13 @@ class Recorder:
         if len(safe) == len(record.images):
             return record
         return await self.record(request, record, ImagesKept(images=tuple(safe[sample] for sample in sorted(safe))))
+
+    async def record_unusable(self, request: Request, record: Record, told: Unusable) -> Record:
+        """Write down what a finished job's answer says in place of links, once."""
+        if record.completed_at is not None and record.response == told.response:
+            return record
+        failure = Failure(kind=FailureKind.RESULT_LOST, message=told.message, http_status=told.http_status)
+        return await self.record(request, record, LinksMissing(failure=failure, response=told.response))
 
     async def record_end(self, request: Request, record: Record, end: Completed | Failed) -> Record:
         """The record after the end of the request's job.

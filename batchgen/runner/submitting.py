@@ -17,7 +17,7 @@ from batchgen.lifecycle import (
     SubmitRefused,
     SubmitStarted,
 )
-from batchgen.model import Failure, FailureKind, Request
+from batchgen.model import Failure, FailureKind, JobId, Request
 from batchgen.policy import Brakes
 from batchgen.ports import Accepted, Submission
 from batchgen.runner.limits import Ports, RunLimits
@@ -80,6 +80,11 @@ class Submitter:
             self._decided.set()
         return await self._taken(request, record, answer)
 
+    async def found(self, request: Request, record: Record, job_id: JobId) -> Record:
+        """The API knows the job that the broken answer to a submission named: it was accepted."""
+        self._brakes.taken()
+        return await self._recorder.record_paid(request, record, SubmitAccepted(job_id=job_id))
+
     async def _taken(self, request: Request, record: Record, answer: Submission) -> Record:
         self._brakes.taken()
         self._pace.accepted()
@@ -91,7 +96,8 @@ class Submitter:
 
     async def _doubted(self, request: Request, record: Record, lost: AnswerInDoubt) -> Record:
         failure = _failure(FailureKind.ANSWER_LOST, lost)
-        record = await self._recorder.record(request, record, AnswerLost(failure=failure))
+        named = None if lost.job_id is None else JobId(lost.job_id)
+        record = await self._recorder.record(request, record, AnswerLost(failure=failure, job_id=named))
         self._pace.refused()
         self._stop.pull(self._brakes.doubted(lost.message))
         return record

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from batchgen.model import JobId, RequestKey
-from batchgen.ports import Clock, Completed, Failed
+from batchgen.ports import Clock, Completed, Failed, Unusable
 from batchgen.runner.collecting import EarlyLinks
 
 End = Completed | Failed
@@ -29,6 +30,7 @@ class Awaited:
     once: bool = False  #: whether one answer of the API is enough, whatever it says
     notice: RequestKey | None = None  #: how notices name it; None: none is expected
     early: EarlyLinks | None = None  #: links that hold its images once it has ended
+    keep: Callable[[Unusable], Awaitable[None]] | None = None  #: has the first answer without usable links written down
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -24,6 +24,7 @@ class Audit:
     seen_after: Mapping[JobId, float]  #: seconds from a job's end until its submitter could know
     downloads: int  #: images given, whole and right
     downloads_by_image: Mapping[str, int]  #: the same by `job id/sample`
+    too_early: int  #: calls of links whose image was not there
     peak_in_flight: int  #: jobs accepted and not yet ended, at most at one time; of earlier lives too
     webhooks: Mapping[JobId, int]  #: tries to send a webhook, by job
     keys_at_image_host: int  #: downloads that came with an API key, which is for the API alone
@@ -37,6 +38,7 @@ class Ledger:
         self.refused = 0
         self.lost_answers = 0
         self.keys_at_image_host = 0
+        self.too_early = 0
         self.polls: Counter[JobId] = Counter()
         self.downloads: Counter[str] = Counter()
         self.webhooks: Counter[JobId] = Counter()
@@ -61,6 +63,7 @@ class Ledger:
             seen_after=dict(self._seen_after),
             downloads=sum(downloads.values()),
             downloads_by_image=downloads,
+            too_early=self.too_early,
             peak_in_flight=peak_in_flight(book.jobs()),
             webhooks=dict(self.webhooks),
             keys_at_image_host=self.keys_at_image_host,

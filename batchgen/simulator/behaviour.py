@@ -29,6 +29,8 @@ class Early(StrEnum):
     EMPTY = "empty"  # 200 without a body
     PLACEHOLDER = "placeholder"  # 200 with a text in place of the image
     PIXEL = "pixel"  # 200 with a whole PNG of one pixel
+    PICTURE = "picture"  # 200 with a whole picture of the size asked for, the same for all jobs
+    PREVIOUS = "previous"  # 200 with what an earlier job of the same prompt might have left there
 
 
 class Links(Setting):

@@ -20,7 +20,7 @@ class Fault(StrEnum):
     # instead of an answer, or in its place
     RATE_LIMITED = "rate_limited"  # 429, RATE_LIMIT_EXCEEDED
     TOO_MANY_JOBS = "too_many_jobs"  # 429, CONCURRENT_JOBS_EXCEEDED
-    SERVER_ERROR = "server_error"  # 500 with JSON
+    SERVER_ERROR = "server_error"  # 500 with JSON that repeats the key
     BAD_GATEWAY = "bad_gateway"  # 502 with a page of HTML
     UNAVAILABLE = "unavailable"  # 503 that does not say until when
     BUSY = "busy"  # 503 with Retry-After

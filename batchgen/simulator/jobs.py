@@ -30,7 +30,7 @@ class Job:
     number: int  #: 0 for the first job
     id: JobId  #: 32 hex digits
     endpoint: str = ""  #: the path it was submitted to; empty: any
-    body: Mapping[str, ParamValue]  #: the parameters as accepted, tags included, defaults filled in; no webhook
+    body: Mapping[str, ParamValue]  #: the parameters as accepted, tags and defaults included, without those of delivery
     accepted_at: float  #: seconds since the epoch
     begins_at: float = 0.0  #: seconds since the epoch; until then it waits its turn
     ends_at: float  #: seconds since the epoch; infinite if it never ends

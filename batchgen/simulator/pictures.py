@@ -27,6 +27,7 @@ _SOFTWARE = 0x0131  # the EXIF tag that names the maker
 _MAKER = "batchgen simulator: drawn, not generated"
 _HEAD = 33  # bytes of a PNG's signature and its first chunk
 _CHANNELS = 3
+_EARLIER = 1_000  # samples; far from any that a job makes
 _SHORT = {"drawn": None, "tiny": 0, "noise": 10**9}
 _UNITS = {"KB": 1_000, "MB": 1_000_000}
 _SAVING: Mapping[str, Mapping[str, int]] = {
@@ -62,6 +63,16 @@ class Gallery:
             return _told_apart(_stored(*_sides(job.body), self._bytes), f"{job.id}/{sample}"), "image/png"
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._faulty if fault else self._drawn, job.id, sample, fault)
+
+    def placeholder(self, job: Job) -> tuple[bytes, str]:
+        """A picture of the size asked for that stands for images that are not there yet; and its content type."""
+        return _told_apart(_stored(*_sides(job.body), 0), "placeholder"), "image/png"
+
+    async def earlier(self, job: Job, sample: int) -> tuple[bytes, str]:
+        """What an earlier job of the same prompt might have left in the place of that image; and its content type."""
+        if self._bytes is not None:
+            return _told_apart(_stored(*_sides(job.body), self._bytes), f"before {job.id}/{sample}"), "image/png"
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._drawn, job.id, sample - _EARLIER)
 
     def _faulty(self, job_id: JobId, sample: int, fault: Fault | None) -> tuple[bytes, str]:
         """A picture that is not as it should be; always a PNG, in which damage shows."""

@@ -17,6 +17,7 @@ from batchgen.profile import Profile
 from batchgen.simulator import wire
 from batchgen.simulator.audit import Audit, Ledger
 from batchgen.simulator.behaviour import Behaviour
+from batchgen.simulator.early import not_yet
 from batchgen.simulator.fate import Fate
 from batchgen.simulator.faults import Fault
 from batchgen.simulator.gate import Blocked, Gate
@@ -121,24 +122,25 @@ class Simulator:
     async def _submit(self, profile: Profile, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         self._admit(profile, request, submission=True)
-        body, webhook = wire.apart(wire.parse_body(raw, profile), profile)
+        sent = wire.apart(wire.parse_body(raw, profile), profile)
         now = time.time()
         limit = self._gate.refuses(now)
         if limit is not None:
             return self._spoiler.refusal(limit, at=now)
-        fault, is_accepted = self._mishaps.submit(fingerprint(profile.submit_path, body))
+        fault, is_accepted = self._mishaps.submit(fingerprint(profile.submit_path, sent.body))
         if not is_accepted:
             return await self._spoiler.answer(request, fault, web.Response(), at=now)
-        job = self._accept(profile, body, fault, webhook=webhook, at=now)
+        job = self._accept(profile, sent, fault, at=now)
         self._expect_end(profile, job, request)
-        told = wire.accepted(job, profile, at=now, links=self._links(job, request), fault=fault)
+        links, early = self._links(job, request), sent.early_links
+        told = wire.accepted(job, profile, at=now, links=links, early=early, fault=fault)
         return await self._spoiler.answer(request, _on_the_way(fault), web.json_response(told, status=202), at=now)
 
-    def _accept(self, profile: Profile, body: wire.Body, fault: Fault | None, *, webhook: str | None, at: float) -> Job:
+    def _accept(self, profile: Profile, sent: wire.Submitted, fault: Fault | None, *, at: float) -> Job:
         path = profile.submit_path
-        times = self._book.times(fingerprint(path, body))
-        job = self._fate.job(len(self._book), endpoint=path, body=body, times=times, at=at, fault=fault)
-        job = replace(job, webhook=webhook)
+        times = self._book.times(fingerprint(path, sent.body))
+        job = self._fate.job(len(self._book), endpoint=path, body=sent.body, times=times, at=at, fault=fault)
+        job = replace(job, webhook=sent.webhook)
         self._book.add(job)
         self._gate.passed(job)
         self._ledger.lost_answers += fault in ANSWER_LOST
@@ -172,8 +174,9 @@ class Simulator:
         self._refuse_keys(request)
         name, ticket, now = request.match_info["name"], request.query.get(TICKET, ""), time.time()
         job, sample = self._named(name)
-        if job.stage(now) is not Stage.COMPLETED:
-            return wire.not_yet(self._behaviour.links.early)
+        if job.stage(now) is not Stage.COMPLETED or sample >= job.images:
+            self._ledger.too_early += 1
+            return await not_yet(self._behaviour.links.early, job, sample, self._gallery)
         if not self._desk.holds(name, ticket, job, now):
             raise wire.expired(self._behaviour.links.expired)
         fault = self._fault_of_image(request, job, sample)
@@ -196,7 +199,7 @@ class Simulator:
     def _named(self, name: str) -> tuple[Job, int]:
         named = parse_image_name(name)
         job = self._book.get(named[0]) if named else None
-        if named is None or job is None or named[1] >= job.images:
+        if named is None or job is None or named[1] >= job.samples:
             raise wire.refusal(web.HTTPNotFound, "No such image.")
         return job, named[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 import socket
 import struct
@@ -68,6 +69,8 @@ class Spoiler:
                 return web.Response(status=502, text=_PAGE.format("502 Bad Gateway"), content_type="text/html")
             case Fault.UNAVAILABLE:
                 return web.Response(status=503, text="Service Unavailable")
+            case Fault.SERVER_ERROR:
+                return await _debug_page(request, self.refusal(fault, at=at))
             case None:
                 return whole
         return self.refusal(fault, at=at) if fault in _REFUSALS else _of_image(request, fault, whole)
@@ -106,6 +109,12 @@ class Spoiler:
                 await response.write(content[start : start + piece])
             return response
         return reset(request)
+
+
+async def _debug_page(request: web.Request, error: web.Response) -> web.Response:
+    """The error with all of the request, the key among it, as frameworks in debug mode show it."""
+    sent = {"headers": dict(request.headers), "body": (await request.read()).decode("utf-8", "replace")}
+    return web.json_response(json.loads(_content(error)) | {"request": sent}, status=error.status)
 
 
 def reset(request: web.Request) -> web.Response:

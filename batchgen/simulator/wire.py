@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, assert_never
 
@@ -12,7 +13,6 @@ from pydantic import Field, ValidationError
 
 from batchgen.model import ParamValue, number_of
 from batchgen.profile import Parameter, Profile, Role
-from batchgen.simulator.behaviour import Early
 from batchgen.simulator.faults import Fault
 from batchgen.simulator.jobs import Job, Stage
 from batchgen.simulator.setting import Setting
@@ -27,10 +27,6 @@ _CODES: Mapping[Fault | None, str] = {
     Fault.CONTENT_POLICY: "INPUT_INVALID: the prompt violates the content policy",
 }
 _MODEL_ERROR = "MODEL_ERROR: the simulator was told to let some jobs fail"
-_PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
-    "0000000a49444154789c636000000002000148afa4710000000049454e44ae426082"
-)
 
 #: Faults that the answer's own words have.
 OF_ANSWERS = frozenset(
@@ -38,6 +34,15 @@ OF_ANSWERS = frozenset(
 )
 FieldProblem = dict[str, object]
 Body = Mapping[str, ParamValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What a submission asks for, and how its result is to be delivered, which differs from run to run."""
+
+    body: Body  #: the parameters of the images, and the tags
+    webhook: str | None  #: who is to be called when the job has ended, if that is an address
+    early_links: bool  #: whether the links are wanted at once
 
 
 def refusal(kind: type[web.HTTPClientError], detail: str | list[FieldProblem], **more: str) -> web.HTTPClientError:
@@ -56,23 +61,6 @@ def blocked(status: Literal[401, 402, 403], header: str) -> web.HTTPClientError:
             return refusal(web.HTTPForbidden, "This account may not use the API.")
         case _:
             assert_never(status)
-
-
-def not_yet(early: Early) -> web.Response:
-    """The answer of a link whose job has not ended."""
-    match early:
-        case Early.NOT_FOUND:
-            raise refusal(web.HTTPNotFound, "There is no image yet.")
-        case Early.FORBIDDEN:
-            raise refusal(web.HTTPForbidden, "There is no image yet.")
-        case Early.EMPTY:
-            return web.Response(content_type="image/png")
-        case Early.PLACEHOLDER:
-            return web.Response(text="Your image is being processed.")
-        case Early.PIXEL:
-            return web.Response(body=_PIXEL, content_type="image/png")
-        case _:
-            assert_never(early)
 
 
 def expired(status: Literal[403, 410]) -> web.HTTPClientError:
@@ -155,11 +143,14 @@ def _problem(message: str, kind: str, *field: str) -> FieldProblem:
     return {"loc": ["body", *field], "msg": message, "type": kind}
 
 
-def accepted(job: Job, profile: Profile, *, at: float, links: Sequence[str], fault: Fault | None) -> dict[str, object]:
+def accepted(
+    job: Job, profile: Profile, *, at: float, links: Sequence[str], early: bool, fault: Fault | None
+) -> dict[str, object]:
     """The answer to the submission that became the job.
 
     Args:
         links: to its images.
+        early: whether they are wanted before the job has ended.
         fault: of the submission.
     """
     if fault in (Fault.SUCCESS_AT_ONCE, Fault.FAILURE_AT_ONCE):
@@ -167,7 +158,7 @@ def accepted(job: Job, profile: Profile, *, at: float, links: Sequence[str], fau
     answer: dict[str, object] = {profile.fields.state[0]: _word(Stage.QUEUED, profile)}
     if fault is not Fault.NO_ID:
         answer[profile.fields.job_id[0]] = job.id
-        answer |= _result(profile, links) if job.body.get(profile.early_urls_parameter or "") else {}
+        answer |= _result(profile, links) if early else {}
     return answer
 
 
@@ -198,12 +189,16 @@ def describe(
     return answer
 
 
-def apart(body: Body, profile: Profile) -> tuple[Body, str | None]:
-    """The body without the address of its webhook, which differs from run to run; and that address, if it is one."""
-    name = profile.webhook_parameter
-    url = body.get(name or "")
+def apart(params: Body, profile: Profile) -> Submitted:
+    """What is asked for, apart from how it is to be delivered."""
+    delivery = profile.named(Role.DELIVERY)
+    url = params.get(profile.webhook_parameter or "")
     is_address = isinstance(url, str) and url.startswith(("http://", "https://"))
-    return {key: value for key, value in body.items() if key != name}, str(url) if is_address else None
+    return Submitted(
+        body={name: value for name, value in params.items() if name not in delivery},
+        webhook=str(url) if is_address else None,
+        early_links=bool(params.get(profile.early_urls_parameter or "")),
+    )
 
 
 def callback(job: Job, profile: Profile, *, at: float, links: Sequence[str]) -> dict[str, object]:

@@ -2,10 +2,14 @@
 
     python -m tests.campaigns.faults [--requests 300] [--seeds 5] [--completion webhook]
 
-Every fault that the simulator has is switched on, at 3 to 5 percent each. A batch is run as a user would: the same
+Every fault that the simulator has is switched on, at 3 to 5 percent each; some jobs are quick and others slow; early
+links show something wrong until their jobs have ended, by the seed a picture of the size asked for, one of an earlier
+job, or less. A batch is run as a user would: the same
 command again while the exit code says 6, and with `--in-doubt fail` (odd seeds: `retry`) once nothing but doubt is
-left. The judge is what the simulator accepted, and the index; the key and the webhook's address are looked for in all
-that was written and said. A day's patience is made to last seconds, or a stuck job would be given up tomorrow.
+left. The judge is what the simulator accepted, the index, and what each picture says it is. The key, which the API
+repeats in its errors, and the webhook's address are looked for in all that was written and said, by the run and by
+commands that look at it, in every spelling. A day's patience is made to last seconds, or a stuck job would be given
+up tomorrow.
 """
 
 from __future__ import annotations
@@ -37,8 +41,9 @@ from batchgen.app import running
 from batchgen.model import Completion
 from batchgen.policy import backoff
 from batchgen.runner import RunLimits
-from batchgen.simulator import Audit, Behaviour, Limits, Simulator, background
+from batchgen.simulator import Audit, Behaviour, Bimodal, Early, Limits, Links, Simulator, background
 from batchgen.simulator.faults import PLACES, Fault, Faults
+from tests.campaigns.leaks import leaks
 
 KEY = "sk-campaign/5ecret+key=1"
 #: Runs after which a batch should have ended.
@@ -58,6 +63,8 @@ _PATIENCE = {
 }
 #: Seconds, as those of `_PATIENCE`.
 _JOB_DEADLINE = 5.0
+#: What early links show until their jobs have ended, by the seed.
+_EARLY = (Early.PICTURE, Early.PREVIOUS, Early.NOT_FOUND, Early.PLACEHOLDER, Early.PIXEL)
 #: Bytes.
 _LARGEST_IMAGE = 1_000_000
 #: Times that a link is tried before fresh ones are asked for.
@@ -86,7 +93,9 @@ class Campaign:
             f"{self.completion:<10} seed {self.seed}  {self.seconds:5.0f} s  exits {self.exit_codes}  "
             f"{dict(sorted(self.images.items()))}  {self.audit.accepted} accepted, "
             f"{self.audit.lost_answers} answers lost, {sum(self.audit.faults.values())} faults of "
-            f"{len(self.audit.faults)} kinds, {self.audit.status_calls / max(1, self.audit.accepted):.2f} calls a job, "
+            f"{len(self.audit.faults)} kinds, "
+            f"{self.audit.too_early} links tried too early, "
+            f"{self.audit.status_calls / max(1, self.audit.accepted):.2f} calls a job, "
             f"seen after {seen[len(seen) // 2]:.2f} s  " + ("; ".join(self.problems) or "as promised")
         )
 
@@ -112,20 +121,25 @@ def run_campaign(
     """
     campaign = Campaign(completion=completion, seed=seed, requests=requests)
     faults, limits = every_fault(seed), Limits(wait=patience)
-    behaviour = Behaviour(latency=(0.05, 0.5), pictures="tiny", faults=faults, limits=limits)
+    latency, links = Bimodal(0.1, 0.6, 0.3), Links(early=_EARLY[seed % len(_EARLY)])
+    behaviour = Behaviour(latency=latency, pictures="tiny", links=links, faults=faults, limits=limits)
     simulator = Simulator(find_profile("sd3"), key=KEY, behaviour=behaviour, seed=seed)
     manifest, out = folder / "faults.yaml", folder / "out"
     prompts = [{"prompt": f"number {n}", "params": {"samples": 1 + n % 2}} for n in range(requests)]
     params = {"width": 32, "height": 24}
     manifest.write_text(json.dumps({"batch_id": "faults", "profile": "sd3", "params": params, "prompts": prompts}))
     began = time.monotonic()
-    with background(simulator) as url, impatient(patience):
+    reports = folder / "tmp"  # of bugs: they are searched for secrets too
+    reports.mkdir()
+    with background(simulator) as url, impatient(patience), patch.object(tempfile, "tempdir", str(reports)):
         command = ["run", str(manifest), "--out", str(out), "--base-url", url, "-vv"]
         _run_to_the_end(campaign, command, out)
         campaign.audit = simulator.audit()
     campaign.seconds = time.monotonic() - began
     frame = pd.read_parquet(out / "metadata.parquet")
     campaign.images.update(frame.error_class.where(frame.status == "failed", frame.status))
+    for look in ("status", "status --disputes", "check", "report"):
+        _command(campaign, [*look.split(), str(out)])
     _judge_index(campaign, frame, out)
     _judge_payment(campaign, simulator, out, frame)
     _judge_secrets(campaign, simulator, folder)
@@ -172,10 +186,15 @@ def _command(campaign: Campaign, arguments: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def impatient(share: float) -> Iterator[None]:
-    """A day in seconds."""
-    usual = running._limits
-    timeouts = Timeouts(connect=3 * share, submit=3 * share, status=2 * share, silence=2 * share, download=5 * share)
+def impatient(share: float, *, calls: float | None = None) -> Iterator[None]:
+    """A day in seconds.
+
+    Args:
+        share: of `_PATIENCE`, and of every pause.
+        calls: a share of the seconds that a call may take; None: the same.
+    """
+    usual, calls = running._limits, share if calls is None else calls
+    timeouts = Timeouts(connect=3 * calls, submit=3 * calls, status=2 * calls, silence=2 * calls, download=5 * calls)
 
     def limited(batch: Any) -> RunLimits:
         return replace(usual(batch), job_deadline=share * _JOB_DEADLINE)
@@ -205,10 +224,15 @@ def _judge_index(campaign: Campaign, frame: pd.DataFrame, out: Path) -> None:
     unnamed = int((frame.status.eq("failed") & frame.error_class.isna()).sum())
     if unnamed:
         campaign.problems.append(f"{unnamed} failed without a kind")
-    stored = set(frame.file_name[frame.status == "stored"])
-    for name in stored:
+    whole = frame[frame.status == "stored"]
+    stored = set(whole.file_name)
+    for name, job_id, link in zip(whole.file_name, whole.job_id, whole.source_url, strict=True):
         with Image.open(out / name) as image:
             image.load()
+            _, _, made_for = str(image.info.get("Software", "")).partition("; ")
+        sample = Path(link.partition("?")[0]).stem.rpartition("-")[2]
+        if made_for not in ("", f"{job_id}/{sample}"):  # a faulty picture does not say, and is one of its job
+            campaign.problems.append(f"{name} is the picture of {made_for!r}, not of {job_id}/{sample}")
     if strays := {path.relative_to(out).as_posix() for path in (out / "images").rglob("*.*")} - stored:
         campaign.problems.append(f"{len(strays)} files that no row names, such as {min(strays)}")
 
@@ -233,13 +257,11 @@ def _judge_payment(campaign: Campaign, simulator: Simulator, out: Path, frame: p
 
 
 def _judge_secrets(campaign: Campaign, simulator: Simulator, folder: Path) -> None:
-    """Neither the key nor the address of a webhook is in anything that was written or said."""
-    addresses = (str(job.body.get("webhook", "")) for job in simulator._book.jobs())
-    secrets = {KEY, *(address.split("/")[-2] for address in addresses if address)}
-    written = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    for name, content in {**written, "what was said": campaign.said.encode()}.items():
-        if any(secret.encode() in content for secret in secrets):
-            campaign.problems.append(f"a secret is in {name}")
+    """Neither the key nor the address of a webhook is in anything that was written or said, in any spelling."""
+    hooks = {job.webhook.split("/")[-2] for job in simulator._book.jobs() if job.webhook is not None}
+    if bool(hooks) is not (campaign.completion is Completion.WEBHOOK):
+        campaign.problems.append(f"{len(hooks)} addresses of webhooks were sent")
+    campaign.problems += [f"a secret is in {place}" for place in leaks(folder, campaign.said, {KEY, *hooks})]
 
 
 def main() -> int:

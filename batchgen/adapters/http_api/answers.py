@@ -88,7 +88,7 @@ class AnswerReader:
         wait = retry_after(answer.headers.get("retry-after"), now=answer.at)
         if answer.status == 503 and wait is not None:
             raise TryLater(retry_after=wait, **self._facts(answer, said))
-        raise AnswerInDoubt(**self._facts(answer, said))
+        raise AnswerInDoubt(job_id=self._job_id(said.content or {}), **self._facts(answer, said))
 
     def job_status(self, answer: Answer) -> JobStatus:
         """Where a job stands.
