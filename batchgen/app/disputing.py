@@ -36,16 +36,14 @@ class Disputed:
         return self.dispute.failure.kind is FailureKind.ANSWER_LOST
 
     @property
-    def images(self) -> int | None:
-        """How many were not delivered; None if nothing says how many were wanted."""
-        if self.dispute.missing is not None:
-            return self.dispute.missing
-        return None if self.request is None else self.request.samples
+    def images(self) -> int:
+        """How many were not delivered."""
+        return self.dispute.missing
 
     @property
     def cost(self) -> float | None:
         """Of what was not delivered, in the account's currency; None if unknown."""
-        return None if self.images is None else cost_of(self.images, self.price_per_image)
+        return cost_of(self.images, self.price_per_image)
 
 
 def disputed(out: Path | str) -> list[Disputed]:

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Protocol
 
 from batchgen.lifecycle import ENDED, MAY_STILL_EXIST, Record, State
-from batchgen.model import FailureKind, Request, RequestKey
+from batchgen.model import FailureKind, Request, RequestKey, RunId
 from batchgen.ports import Claim, Journal
 
 _LOOKED_UP_AT_ONCE = 1_000
@@ -41,6 +41,14 @@ class PlanFeed:
         first = await self.claim(1)
         self._claims = chain(first, self._claims)
         return not first
+
+    async def holds_ended(self, *, but_by: RunId) -> bool:
+        """Whether something is left to claim that ended, but not by that run: it was to be tried again and was not."""
+
+        def look() -> bool:
+            return any(claim.record.state in ENDED and claim.record.run_id != but_by for claim in self._claims)
+
+        return await asyncio.to_thread(look)
 
     async def claim(self, count: int) -> Sequence[Claim]:
         """See `ports.Feed`."""

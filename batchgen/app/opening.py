@@ -14,10 +14,13 @@ from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
+from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings
+from batchgen.app.wholeness import must_have_forgotten_nothing
+from batchgen.budget import NOTHING_SPENT, Account
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.explanation import Standing, standing
+from batchgen.explanation import Standing, standing, submits
 from batchgen.lifecycle import OPEN, Record, State, was_paid_for
 from batchgen.manifest import Manifest
 from batchgen.model import Request, RequestKey
@@ -33,7 +36,7 @@ class OpenedBatch(contextlib.AbstractContextManager["OpenedBatch"]):
         manifest: what is to be run into the folder.
 
     Raises:
-        StorageFailed: its journal is gone.
+        StorageFailed: its journal is gone, or has forgotten what was paid for.
         UsageError: it was asked of another endpoint, or its own plan would be cut short.
     """
 
@@ -45,6 +48,7 @@ class OpenedBatch(contextlib.AbstractContextManager["OpenedBatch"]):
         self._must_stay_whole()
         self.running = is_held(folder.root) if folder.root.is_dir() else False
         self._journal = JournalView(folder.journal) if folder.journal.is_file() else None
+        self._journal_must_be_whole()
 
     def __exit__(self, *_: object) -> None:
         if self._journal is not None:
@@ -86,6 +90,17 @@ class OpenedBatch(contextlib.AbstractContextManager["OpenedBatch"]):
                 state = states.get(request.key)
                 yield request, standing(state, running=self.running), state is not None
 
+    def account(self) -> Account:
+        """What all runs have spent, of what the manifest allows."""
+        spent = accounting.spending(self._journal.tallies(), running=self.running) if self._journal else NOTHING_SPENT
+        return Account(budget=self._manifest.budget, price_per_image=self._manifest.price_per_image, spending=spent)
+
+    def to_submit(self) -> int:
+        """Images that a run would ask for, as long as nothing fails."""
+        in_doubt = self._settings.in_doubt or self._manifest.in_doubt
+        standings = self.standings(self.requests())
+        return sum(request.samples for request, where, _ in standings if submits(where, in_doubt))
+
     def records(self, requests: Sequence[Request]) -> Mapping[RequestKey, Record]:
         """Of those requests that the journal knows."""
         return self._journal.records([request.key for request in requests]) if self._journal else {}
@@ -104,6 +119,15 @@ class OpenedBatch(contextlib.AbstractContextManager["OpenedBatch"]):
         failed = iter(self._journal.keys(frozenset({State.FAILED})))
         while some := list(islice(failed, _LOOKED_UP_AT_ONCE)):
             yield from (key for key, record in self._journal.records(some).items() if was_paid_for(record))
+
+    def _journal_must_be_whole(self) -> None:
+        if self._journal is None:
+            return
+        try:
+            must_have_forgotten_nothing(self._folder, self._journal)
+        except StorageFailed:
+            self._journal.__exit__()
+            raise
 
     def _must_be_of(self, endpoint: str) -> None:
         if self.plan is not None and self.plan.head.endpoint != endpoint:
