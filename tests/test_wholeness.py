@@ -17,6 +17,7 @@ from batchgen.adapters.profiles import find_profile
 from batchgen.adapters.run_log import Logged, newest
 from batchgen.app.checking import check
 from batchgen.app.comparing import explain
+from batchgen.app.disputing import disputed
 from batchgen.model import RequestKey, RunId
 from batchgen.simulator import Simulator, background
 from batchgen.soundness import FlawKind, Remedy
@@ -45,7 +46,13 @@ def killed(tmp_path: Path) -> Iterator[Place]:
 def is_refused(place: Place, told: str) -> None:
     """Neither a run nor a look ahead takes the journal for whole, and a check names it and mends nothing."""
     before = {path: path.read_bytes() for path in place.out.rglob("*") if path.is_file() and "journal" not in path.name}
-    for look in (place.run, lambda: explain(place.manifest, out=place.out, settings=Settings(base_url=place.url))):
+    looks = (
+        place.run,
+        lambda: explain(place.manifest, out=place.out, settings=Settings(base_url=place.url)),
+        lambda: batchgen.status(place.out),
+        lambda: disputed(place.out),
+    )
+    for look in looks:
         with pytest.raises(batchgen.StorageFailed, match=f"does not know {told}.*put the journal back whole"):
             look()
     report = check(place.out, repair=True)
