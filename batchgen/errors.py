@@ -9,7 +9,7 @@
     │   └── CreditExhausted
     ├── StorageFailed         mend the disk or the journal             exit 5
     ├── FolderBusy            wait for the other run                   exit 7
-    │   ├── HeldElsewhere     the same, on another machine
+    │   ├── HeldElsewhere     the same, on another machine most likely
     │   └── ExportBusy        wait for the other export
     └── APIError              one call went wrong; the policy decides
         ├── RequestRefused    surely not accepted, and never will be
@@ -134,7 +134,7 @@ class FolderBusy(BatchgenError):
 
 
 class HeldElsewhere(FolderBusy):
-    """A run on another machine holds the batch folder.
+    """A run holds the batch folder without its lock: on another machine, or because the lock was deleted.
 
     Args:
         since: when it began.

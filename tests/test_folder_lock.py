@@ -117,12 +117,12 @@ def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path) -> No
 # Machines that share a folder, on a file system that keeps its locks to itself
 
 
-def signed(folder: Path, *, host: str = "other-host", seconds_ago: float = 0.0, token: str = "t") -> Path:
+def signed(folder: Path, *, host: str = "other-host", seconds_ago: float = 0.0, pid: int = 7) -> Path:
     """The record that a run of another machine leaves and touches."""
     record = folder / ".batchgen" / "owner.json"
     record.parent.mkdir(exist_ok=True)
     (record.parent / "lock").touch()
-    record.write_text(json.dumps({"host": host, "pid": 7, "since": "2026-11-25T03:00:00+00:00", "token": token}))
+    record.write_text(json.dumps({"host": host, "pid": pid, "since": "2026-11-25T03:00:00+00:00", "token": "t"}))
     then = record.stat().st_mtime - seconds_ago
     os.utime(record, (then, then))
     return record
@@ -149,12 +149,25 @@ def test_a_run_of_another_machine_that_is_silent_holds_nothing(tmp_path: Path, s
 
 
 def test_on_one_machine_the_lock_itself_tells_whatever_a_killed_run_has_left(tmp_path: Path) -> None:
-    with FolderLock(tmp_path):
+    with holder(tmp_path) as other:
         host = json.loads((tmp_path / ".batchgen/owner.json").read_text())["host"]
-    signed(tmp_path, host=host)
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    for pid in (other.pid, os.getpid(), 2**40):
+        signed(tmp_path, host=host, pid=pid)
+        assert not is_held(tmp_path)
+        with FolderLock(tmp_path):
+            pass
+
+
+def test_a_run_whose_lock_was_deleted_is_left_alone(tmp_path: Path) -> None:
+    with holder(tmp_path) as other:
+        (tmp_path / ".batchgen/lock").unlink()
+        with pytest.raises(HeldElsewhere, match=f"process {other.pid}"), FolderLock(tmp_path):
+            pass
+        assert is_held(tmp_path)
+        other.communicate()
     assert not is_held(tmp_path)
-    with FolderLock(tmp_path):
-        pass
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 1}', "\0"])

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.journal.database import event_json
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.lifecycle import TABLE, JobCompleted, Record, State, SubmitAccepted, SubmitStarted, advance
+from batchgen.lifecycle import TABLE, IllegalStep, JobCompleted, Record, State, SubmitAccepted, SubmitStarted, advance
 from batchgen.model import JobId, RequestKey, RunId
 from tests.test_lifecycle import EVENTS
 
@@ -275,3 +275,13 @@ def test_a_disk_without_room_is_told_before_anything_is_sent(tmp_path: Path) -> 
 def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no batch"):
         JournalView(tmp_path / ".batchgen" / "journal.sqlite")
+
+
+async def test_no_step_is_built_on_what_somebody_else_has_changed_meanwhile(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j") as journal, opened(tmp_path / "j") as other:
+        await journal.record(KEY, SubmitStarted())
+        await other.record(KEY, SubmitAccepted(job_id=JobId("7")))
+        with pytest.raises(IllegalStep):
+            await journal.record(KEY, SubmitAccepted(job_id=JobId("8")))
+    with JournalView(tmp_path / "j") as view:
+        assert [recounted.job_id for _, _, recounted in view.recounted()] == ["7"]

@@ -1,8 +1,8 @@
 """One runner at a time in a batch folder: an OS lock, which the system lets go when its process dies.
 
-Between machines that share a folder the lock is as good as the file system's, and some keep it to themselves. So
-whoever holds the folder leaves a record of itself there and touches it now and then, and a run of another machine that
-finds it fresh keeps away.
+Between machines that share a folder the lock is as good as the file system's, and some keep it to themselves; and on
+any machine somebody may delete its file. So whoever holds the folder leaves a record of itself there and touches it now
+and then, and a run that finds it fresh keeps away.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from batchgen.errors import FolderBusy, HeldElsewhere, StorageFailed
 
 #: Seconds; `is_held` takes the lock for an instant, and no run should fail because somebody looked.
 _PATIENCE = 0.2
-#: Seconds between two signs of life, and after how many without one another machine's run counts as gone.
+#: Seconds between two signs of life, and after how many without one a run counts as gone.
 _BEAT, _SILENCE = 15.0, 60.0
 
 
@@ -44,7 +44,7 @@ class FolderLock:
     """Holds a batch folder for this process, from `with` to its end. The folder is made if it is not there.
 
     Args:
-        lost: called, in a thread of its own, if another machine has taken the folder all the same.
+        lost: called, in a thread of its own, if another run has taken the folder all the same.
 
     Raises:
         FolderBusy: on entry, if another run holds it.
@@ -88,11 +88,11 @@ class FolderLock:
         self._lock.release()
 
     def _sign(self) -> None:
-        """Leave a record, unless there is a fresh one of another machine: by the disk's clock, which both share."""
+        """Leave a record, unless there is a fresh one of another run: by the disk's clock, which all machines share."""
         record = _owner_file(self._folder)
         part = record.with_name(f".{record.name}.part")
         part.write_text(json.dumps(asdict(self._me)), encoding="utf-8")
-        if (other := _elsewhere(self._folder, now=part.stat().st_mtime)) is not None:
+        if (other := _other_run(self._folder, now=part.stat().st_mtime)) is not None:
             part.unlink()
             raise HeldElsewhere(
                 self._folder, host=other.host, pid=other.pid, since=other.since, silence=_SILENCE
@@ -115,7 +115,7 @@ def is_held(folder: Path) -> bool:
     """
     if not _lock_file(folder).is_file():
         return False
-    if _elsewhere(folder, now=time.time()) is not None:
+    if _other_run(folder, now=time.time()) is not None:
         return True
     lock = _lock(folder)
     try:
@@ -128,14 +128,31 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def _elsewhere(folder: Path, *, now: float) -> Owner | None:
-    """The run of another machine that has given a sign of life of late; of this machine's the lock itself tells."""
+def _other_run(folder: Path, *, now: float) -> Owner | None:
+    """The run that has given a sign of life of late: on another machine, or on this one without the lock.
+
+    The lock of a run on this machine is gone if its file was deleted.
+    """
     try:
         age = now - _owner_file(folder).stat().st_mtime
     except OSError:
         return None
     owner = _owner(folder)
-    return owner if owner is not None and owner.host != socket.gethostname() and abs(age) < _SILENCE else None
+    if owner is None or abs(age) >= _SILENCE:
+        return None
+    return owner if owner.host != socket.gethostname() or _is_another_process(owner.pid) else None
+
+
+def _is_another_process(pid: int) -> bool:
+    if os.name != "posix" or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _owner(folder: Path) -> Owner | None:

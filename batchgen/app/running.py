@@ -47,7 +47,7 @@ from batchgen.runner import Ports, RunLimits, Runner
 
 #: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
 _THUMBNAILS = 1_000
-_TAKEN = "a run on another machine, which has taken the folder"
+_TAKEN = "another run, which has taken the folder"
 
 
 class Stopped(BatchgenError):
@@ -215,7 +215,7 @@ def _held(folder: BatchFolder, *, lost: Callable[[], object]) -> Iterator[None]:
     """The folder, for this run alone. One that was made for nothing is taken away again.
 
     Args:
-        lost: called in another thread if another machine takes it all the same.
+        lost: called in another thread if another run takes it all the same.
     """
     there = next(path for path in (folder.root, *folder.root.absolute().parents) if path.exists())
     begun = True

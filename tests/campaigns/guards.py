@@ -315,7 +315,7 @@ GUARDS = (
     ),
     Guard(
         "adapters/folder_lock.py",
-        "        if (other := _elsewhere(self._folder, now=part.stat().st_mtime)) is not None:\n",
+        "        if (other := _other_run(self._folder, now=part.stat().st_mtime)) is not None:\n",
         "        if (other := None) is not None:\n",
         "tests/test_folder_lock.py -k another_machine",
     ),
