@@ -138,7 +138,7 @@ class HeldElsewhere(FolderBusy):
 
     Args:
         since: when it began.
-        silence: seconds without a sign of life after which it counts as gone.
+        silence: seconds that it takes until a run that was killed counts as gone.
     """
 
     def __init__(self, folder: object, *, host: str, pid: int, since: str, silence: float) -> None:

@@ -19,7 +19,7 @@ class FlawKind(StrEnum):
     IMAGE_UNREADABLE = "image_unreadable"  # the disk does not give the file's bytes
     IMAGE_UNKNOWN = "image_unknown"  # a file in the images' folder that the journal knows nothing of
     TEMPORARY_FILE = "temporary_file"  # what a killed run left behind
-    JOURNAL_BEHIND = "journal_behind"  # log or index tell of what the journal does not know
+    EVENTS_FORGOTTEN = "events_forgotten"  # log or index tell of what the journal does not know
     RECORD_WRONG = "record_wrong"  # the journal's record of a request is not what its events add up to
     REQUEST_UNPLANNED = "request_unplanned"  # paid for, and not in the frozen plan
     PLAN_UNUSABLE = "plan_unusable"  # the frozen plan is missing or damaged
@@ -44,7 +44,7 @@ REMEDIES: Mapping[FlawKind, Remedy] = MappingProxyType(
         FlawKind.IMAGE_UNREADABLE: Remedy.USER,
         FlawKind.IMAGE_UNKNOWN: Remedy.USER,  # it may be the only copy of something that was paid for
         FlawKind.TEMPORARY_FILE: Remedy.REPAIR,
-        FlawKind.JOURNAL_BEHIND: Remedy.JOURNAL,
+        FlawKind.EVENTS_FORGOTTEN: Remedy.JOURNAL,
         FlawKind.RECORD_WRONG: Remedy.REPAIR,
         FlawKind.REQUEST_UNPLANNED: Remedy.MANIFEST,
         FlawKind.PLAN_UNUSABLE: Remedy.MANIFEST,

@@ -117,35 +117,35 @@ def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path) -> No
 # Machines that share a folder, on a file system that keeps its locks to itself
 
 
-def signed(folder: Path, *, host: str = "other-host", seconds_ago: float = 0.0, pid: int = 7) -> Path:
-    """The record that a run of another machine leaves and touches."""
-    record = folder / ".batchgen" / "owner.json"
-    record.parent.mkdir(exist_ok=True)
-    (record.parent / "lock").touch()
-    record.write_text(json.dumps({"host": host, "pid": pid, "since": "2026-11-25T03:00:00+00:00", "token": "t"}))
-    then = record.stat().st_mtime - seconds_ago
-    os.utime(record, (then, then))
-    return record
+def named(folder: Path, *, host: str = "other-host", seconds_ago: float = 0.0, pid: int = 7) -> Path:
+    """The name that a run of another machine puts there and touches."""
+    name = folder / ".batchgen" / "owner.json"
+    name.parent.mkdir(exist_ok=True)
+    (name.parent / "lock").touch()
+    name.write_text(json.dumps({"host": host, "pid": pid, "since": "2026-11-25T03:00:00+00:00", "token": "t"}))
+    then = name.stat().st_mtime - seconds_ago
+    os.utime(name, (then, then))
+    return name
 
 
-def test_a_run_of_another_machine_that_gives_signs_of_life_is_left_alone_and_named(tmp_path: Path) -> None:
-    record = signed(tmp_path, seconds_ago=30)
-    before = record.read_bytes()
+def test_a_run_of_another_machine_that_is_alive_is_left_alone_and_told_of(tmp_path: Path) -> None:
+    name = named(tmp_path, seconds_ago=30)
+    before = name.read_bytes()
     told = r"A run on other-host \(process 7, since 2026-11-25T03:00:00\+00:00\) .* wait for it"
     with pytest.raises(HeldElsewhere, match=told), FolderLock(tmp_path):
         pass
-    assert record.read_bytes() == before
+    assert name.read_bytes() == before
     assert is_held(tmp_path)
-    assert sorted(path.name for path in record.parent.iterdir()) == ["lock", "owner.json"]
+    assert sorted(path.name for path in name.parent.iterdir()) == ["lock", "owner.json"]
 
 
 @pytest.mark.parametrize("seconds_ago", [61, -3_600], ids=["silent", "from a clock that was ahead"])
 def test_a_run_of_another_machine_that_is_silent_holds_nothing(tmp_path: Path, seconds_ago: float) -> None:
-    record = signed(tmp_path, seconds_ago=seconds_ago)
+    name = named(tmp_path, seconds_ago=seconds_ago)
     assert not is_held(tmp_path)
     with FolderLock(tmp_path):
-        assert json.loads(record.read_text())["pid"] == os.getpid()
-    assert not record.exists()
+        assert json.loads(name.read_text())["pid"] == os.getpid()
+    assert not name.exists()
 
 
 def test_on_one_machine_the_lock_itself_tells_whatever_a_killed_run_has_left(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_on_one_machine_the_lock_itself_tells_whatever_a_killed_run_has_left(tmp
         other.send_signal(signal.SIGKILL)
         other.wait()
     for pid in (other.pid, os.getpid(), 2**40):
-        signed(tmp_path, host=host, pid=pid)
+        named(tmp_path, host=host, pid=pid)
         assert not is_held(tmp_path)
         with FolderLock(tmp_path):
             pass
@@ -171,13 +171,13 @@ def test_a_run_whose_lock_was_deleted_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 1}', "\0"])
-def test_a_record_that_cannot_be_read_holds_nothing(tmp_path: Path, content: str) -> None:
-    signed(tmp_path).write_text(content)
+def test_a_name_that_cannot_be_read_holds_nothing(tmp_path: Path, content: str) -> None:
+    named(tmp_path).write_text(content)
     with FolderLock(tmp_path):
         pass
 
 
-def test_a_run_says_that_it_lives_and_hears_if_another_machine_takes_its_folder(
+def test_a_run_shows_that_it_is_alive_and_hears_if_another_takes_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_lock, "_BEAT", 0.001)
@@ -192,9 +192,9 @@ def test_a_run_says_that_it_lives_and_hears_if_another_machine_takes_its_folder(
     with FolderLock(tmp_path, lost=lost.set):
         assert touched.wait(10)
         assert not lost.is_set()
-        record = tmp_path / ".batchgen/owner.json"
-        part = record.with_name("part")
-        part.write_text(record.read_text().replace('"token": "', '"token": "not-'))
-        part.replace(record)
+        name = tmp_path / ".batchgen/owner.json"
+        part = name.with_name("part")
+        part.write_text(name.read_text().replace('"token": "', '"token": "not-'))
+        part.replace(name)
         assert lost.wait(10)
-    assert record.exists()  # it is theirs
+    assert name.exists()  # it is theirs

@@ -56,7 +56,7 @@ def is_refused(place: Place, told: str) -> None:
         with pytest.raises(batchgen.StorageFailed, match=f"does not know {told}.*put the journal back whole"):
             look()
     report = check(place.out, repair=True)
-    (flaw,) = (flaw for flaw in report.flaws if flaw.kind is FlawKind.JOURNAL_BEHIND)
+    (flaw,) = (flaw for flaw in report.flaws if flaw.kind is FlawKind.EVENTS_FORGOTTEN)
     assert (flaw.remedy, report.exit_code, report.mended) == (Remedy.JOURNAL, 3, ())
     assert {path: path.read_bytes() for path in before} == before
 

@@ -1,8 +1,8 @@
 """One runner at a time in a batch folder: an OS lock, which the system lets go when its process dies.
 
 Between machines that share a folder the lock is as good as the file system's, and some keep it to themselves; and on
-any machine somebody may delete its file. So whoever holds the folder leaves a record of itself there and touches it now
-and then, and a run that finds it fresh keeps away.
+any machine somebody may delete its file. So the owner of a folder, the run that holds it, puts its name there and
+touches it now and then, and a run that finds another's name fresh keeps away.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from batchgen.errors import FolderBusy, HeldElsewhere, StorageFailed
 
 #: Seconds; `is_held` takes the lock for an instant, and no run should fail because somebody looked.
 _PATIENCE = 0.2
-#: Seconds between two signs of life, and after how many without one a run counts as gone.
+#: Seconds between two touches, and after how many without one an owner counts as gone.
 _BEAT, _SILENCE = 15.0, 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Who holds a folder, or held it when it was killed."""
+    """The run that holds a folder, or held it when it was killed."""
 
     host: str
     pid: int
@@ -65,7 +65,7 @@ class FolderLock:
             _lock_file(self._folder).parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=_PATIENCE, poll_interval=_PATIENCE / 4)
             try:
-                self._sign()
+                self._put_name()
             except BaseException:
                 self._lock.release()
                 raise
@@ -87,21 +87,21 @@ class FolderLock:
                 _owner_file(self._folder).unlink()
         self._lock.release()
 
-    def _sign(self) -> None:
-        """Leave a record, unless there is a fresh one of another run: by the disk's clock, which all machines share."""
-        record = _owner_file(self._folder)
-        part = record.with_name(f".{record.name}.part")
+    def _put_name(self) -> None:
+        """Be the owner, unless another is alive: by the disk's clock, which all machines share."""
+        name = _owner_file(self._folder)
+        part = name.with_name(f".{name.name}.part")
         part.write_text(json.dumps(asdict(self._me)), encoding="utf-8")
         if (other := _other_run(self._folder, now=part.stat().st_mtime)) is not None:
             part.unlink()
             raise HeldElsewhere(
                 self._folder, host=other.host, pid=other.pid, since=other.since, silence=_SILENCE
             ) from None
-        part.replace(record)
+        part.replace(name)
 
     def _beat(self) -> None:
         while not self._over.wait(_BEAT):
-            with contextlib.suppress(OSError):  # a sign that fails is a sign less
+            with contextlib.suppress(OSError):  # the next touch may do better
                 if _owner(self._folder) not in (self._me, None):
                     self._lost()
                     return
@@ -129,10 +129,7 @@ def is_held(folder: Path) -> bool:
 
 
 def _other_run(folder: Path, *, now: float) -> Owner | None:
-    """The run that has given a sign of life of late: on another machine, or on this one without the lock.
-
-    The lock of a run on this machine is gone if its file was deleted.
-    """
+    """The owner, if it is alive and no lock tells of it: on another machine, or on this one, its lock deleted."""
     try:
         age = now - _owner_file(folder).stat().st_mtime
     except OSError:
@@ -156,7 +153,7 @@ def _is_another_process(pid: int) -> bool:
 
 
 def _owner(folder: Path) -> Owner | None:
-    """Who signed last; None if nobody did, or it cannot be read."""
+    """Whose name is there; None if nobody's, or it cannot be read."""
     try:
         return Owner(**json.loads(_owner_file(folder).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -91,7 +91,7 @@ def check(out: Path | str, *, repair: bool = False, progress: Progress | None = 
         raise FolderBusy(folder.root)
     with FolderLock(folder.root) if repair else nullcontext():
         found = _survey(folder, progress or (lambda done, wanted: None))
-        behind = any(flaw.kind is FlawKind.JOURNAL_BEHIND for flaw in found.flaws)
+        behind = any(flaw.kind is FlawKind.EVENTS_FORGOTTEN for flaw in found.flaws)
         if not repair or behind:  # nothing is made anew from a journal that has forgotten
             return CheckReport(out=folder.root, images=found.images, flaws=tuple(found.flaws))
         return _repaired(folder, found)
@@ -102,7 +102,7 @@ def _survey(folder: BatchFolder, progress: Progress) -> _Found:
     with JournalView(folder.journal) as journal, ThreadPoolExecutor(_READERS, thread_name_prefix="check") as readers:
         if (what := forgotten(folder, journal)) is not None:
             found.add(
-                FlawKind.JOURNAL_BEHIND, folder.journal.relative_to(folder.root).as_posix(), f"does not know {what}"
+                FlawKind.EVENTS_FORGOTTEN, folder.journal.relative_to(folder.root).as_posix(), f"does not know {what}"
             )
         wanted = sum(tally.images for tally in journal.tallies().values())
         records = _records(journal, found)

@@ -126,6 +126,8 @@ def status_text(found: BatchStatus) -> str:
     if found.doubts:
         lines.append("In doubt (submitted, and the answer lost; may have been paid for):")
         lines += [_doubt_line(doubt) for doubt in found.doubts]
+        if (more := found.requests[State.IN_DOUBT] - len(found.doubts)) > 0:
+            lines.append(f"  … and {more:,} more")
         lines.append(f"  all that may be worth a word with the provider: `batchgen status {found.out} --disputes`")
     return "\n".join(lines)
 
