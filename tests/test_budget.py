@@ -336,10 +336,10 @@ def test_a_budget_that_stops_a_retry_stops_the_run(tmp_path: Path) -> None:
     with server as url:
         there = Place(tmp_path, simulator, url)
         first = there.run(budget=Budget(images=12))
-        assert (first.exit_code, first.retries_left) == (3, False)
+        assert (first.exit_code, first.cut_short) == (3, False)
         retry = frozenset(FailureKind)
         second = there.run(budget=Budget(images=16), retry=retry)
-        assert (second.exit_code, second.retries_left, simulator.audit().accepted) == (6, True, 8)
+        assert (second.exit_code, second.cut_short, simulator.audit().accepted) == (6, True, 8)
         told = words.result_text(second, again=["batchgen", "run", "m.yaml"])
         assert "stopped: the budget of 16 images is spent" in told
         assert "Next: raise the budget, which covers 0 of the 8 images still to make, and `batchgen run m.yaml" in told
@@ -347,9 +347,9 @@ def test_a_budget_that_stops_a_retry_stops_the_run(tmp_path: Path) -> None:
         third = there.run(budget=Budget(images=100), retry=retry, max_images=2)
         assert (third.exit_code, simulator.audit().accepted) == (6, 9)
         fourth = there.run(budget=Budget(images=100))
-        assert (fourth.exit_code, fourth.retries_left, simulator.audit().accepted) == (3, False, 9)
+        assert (fourth.exit_code, fourth.cut_short, simulator.audit().accepted) == (3, False, 9)
         last = there.run(budget=Budget(images=100), retry=retry)
-        assert (last.exit_code, last.retries_left, simulator.audit().accepted) == (0, False, 12)
+        assert (last.exit_code, last.cut_short, simulator.audit().accepted) == (0, False, 12)
 
 
 def test_what_a_batch_has_spent_already_is_taken_off_its_budget_by_whoever_looks_ahead(tmp_path: Path) -> None:

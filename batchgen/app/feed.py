@@ -42,11 +42,11 @@ class PlanFeed:
         self._claims = chain(first, self._claims)
         return not first
 
-    async def holds_ended(self, *, but_by: RunId) -> bool:
-        """Whether something is left to claim that ended, but not by that run: it was to be tried again and was not."""
+    async def has_more(self, *, ended_by: RunId) -> bool:
+        """Whether something is left to claim that has not ended, or not in that run: it was to be tried again."""
 
         def look() -> bool:
-            return any(claim.record.state in ENDED and claim.record.run_id != but_by for claim in self._claims)
+            return any(claim.record.state not in ENDED or claim.record.run_id != ended_by for claim in self._claims)
 
         return await asyncio.to_thread(look)
 

@@ -32,7 +32,7 @@ class RunResult:
     account: Account  #: what all runs of the batch have spent, of what may be spent
     report: Path | None = None  #: the page to look at; None if there is none
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
-    retries_left: bool = False  #: whether it ended before all that was to be tried again was
+    cut_short: bool = False  #: whether it ended before all was submitted, or tried again, that was to be
 
     @classmethod
     def of(
@@ -43,7 +43,7 @@ class RunResult:
         stopped: str | None,
         account: Account,
         under_way: int = 0,
-        retries_left: bool = False,
+        cut_short: bool = False,
     ) -> RunResult:
         """Read from the batch's index.
 
@@ -66,7 +66,7 @@ class RunResult:
             account=account,
             report=folder.report if folder.report.is_file() else None,
             stopped=stopped,
-            retries_left=retries_left,
+            cut_short=cut_short,
         )
 
     @property
@@ -75,7 +75,7 @@ class RunResult:
 
         0 all stored, 3 some failed or were rejected, 6 not everything was asked for, tried again or answered.
         """
-        if self.samples[Status.PENDING] or self.samples[Status.IN_DOUBT] or self.retries_left:
+        if self.samples[Status.PENDING] or self.samples[Status.IN_DOUBT] or self.cut_short:
             return 6
         return 3 if self.samples[Status.FAILED] or self.samples[Status.REJECTED] else 0
 

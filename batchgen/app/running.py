@@ -170,7 +170,7 @@ async def run_async(
         folder.root,
         run_id=batch.run_id,
         stopped=outcome.stopped,
-        retries_left=outcome.retries_left,
+        cut_short=outcome.cut_short,
         under_way=under_way,
         account=account,
     )
@@ -242,7 +242,7 @@ def new_run_id() -> RunId:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
     stopped: str | None = None  #: why not all of it was submitted; None if it was
-    retries_left: bool = False  #: whether not all was tried again that was to be
+    cut_short: bool = False  #: whether not all was submitted, or tried again, that was to be
     error: Exception | None = None  #: what the user must mend first
 
 
@@ -259,8 +259,8 @@ async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switc
         outcome = await _carry(batch, feed, journal, Observers(observer, log), switch)
     if outcome.stopped is None:
         return outcome
-    again = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
-    return replace(outcome, retries_left=await again.holds_ended(but_by=batch.run_id))
+    rest = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
+    return replace(outcome, cut_short=await rest.has_more(ended_by=batch.run_id))
 
 
 async def _carry(

@@ -89,7 +89,7 @@ def _next_step(result: RunResult, again: str) -> str:
 def _unless_it_is_paid_for(result: RunResult) -> str:
     """What comes first where the budget does not cover what is still to make."""
     to_make, left = result.samples[Status.PENDING] - result.account.spending.under_way, result.account.left
-    if result.retries_left:
+    if result.cut_short and not result.samples[Status.PENDING]:  # it was to try again what has failed
         to_make += result.samples[Status.FAILED]
     if left is None or left >= to_make:
         return ""
