@@ -170,7 +170,9 @@ def test_a_run_whose_lock_was_deleted_is_left_alone(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 1}', "\0"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"host": "h"}', '{"host": "h", "pid": "7", "since": "", "token": ""}', "\0"]
+)
 def test_a_name_that_cannot_be_read_holds_nothing(tmp_path: Path, content: str) -> None:
     named(tmp_path).write_text(content)
     with FolderLock(tmp_path):

@@ -144,7 +144,7 @@ def _is_another_process(pid: int) -> bool:
     if os.name != "posix" or pid == os.getpid():
         return False
     try:
-        os.kill(pid, 0)
+        os.kill(pid, 0)  # sends nothing
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
@@ -155,9 +155,10 @@ def _is_another_process(pid: int) -> bool:
 def _owner(folder: Path) -> Owner | None:
     """Whose name is there; None if nobody's, or it cannot be read."""
     try:
-        return Owner(**json.loads(_owner_file(folder).read_text(encoding="utf-8")))
+        owner = Owner(**json.loads(_owner_file(folder).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+    return owner if isinstance(owner.pid, int) else None
 
 
 def _owner_file(folder: Path) -> Path:
