@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from batchgen.lifecycle import (
     Reopened,
     Resubmitted,
     ResultLost,
+    State,
     SubmitAccepted,
     SubmitRefused,
     SubmitStarted,
@@ -284,6 +286,9 @@ def test_failed_jobs_and_lost_answers_count_as_spent_and_are_told(tmp_path: Path
     assert facts.spending == {"made": 2, "under_way": 0, "wasted": 2, "in_doubt": 2}
     assert words.status_json(found)["account"] == words.result_json(result)["account"]
     assert "2 wasted on failures" in words.status_text(found)
+    many = replace(found, requests={**found.requests, State.IN_DOUBT: 21})
+    assert len(found.doubts) == 1
+    assert "… and 20 more" in words.status_text(many)
 
 
 def test_a_refused_submission_takes_nothing_from_the_budget(tmp_path: Path) -> None:
