@@ -141,16 +141,16 @@ def explanation_text(found: Explanation) -> str:
             lines.append(hanging("", f"{_which(one.request)}: {one.why}", indent=indent))
         if shown and amount.requests > len(shown):
             lines.append(f"  … and {amount.requests - len(shown):,} more (--show N shows more)")
-    return "\n".join([*lines, *_warning(found.account, found.to_pay)])
-
-
-def _warning(account: Account, images: int) -> list[str]:
-    shortfall = account.shortfall(images)
-    return [] if shortfall is None else [hanging("warning", shortfall, indent=_FACT)]
+    return "\n".join([*lines, *_shortfall(found.account, found.to_pay)])
 
 
 def _warnings(manifest: Manifest) -> list[str]:
     return [_warning(warning) for warning in manifest.warnings]
+
+
+def _shortfall(account: Account, images: int) -> list[str]:
+    told = account.shortfall(images)
+    return [] if told is None else [_warning(told)]
 
 
 def _warning(text: str) -> str:
@@ -205,7 +205,7 @@ def comparison_text(found: Comparison) -> str:
             hanging("kept", _amount(found.kept), indent=_FACT),
             hanging("dropped", _amount(found.dropped) + stay, indent=_FACT),
             f"A run into {found.against} would submit {_amount(found.to_pay)}.",
-            *_warning(found.account, found.to_pay.samples),
+            *_shortfall(found.account, found.to_pay.samples),
         ]
     )
 
