@@ -248,6 +248,18 @@ GUARDS = (
         "tests/test_own_profiles.py -k outside_of_its_folder",
     ),
     Guard(
+        "runner/recording.py",
+        "record.job_failures + 1 < JOB_FAILURES)",
+        "record.job_failures < JOB_FAILURES)",
+        "tests/test_runner.py -k three_times",
+    ),
+    Guard(
+        "policy.py",
+        "        if self._doubts < DOUBTS_IN_A_ROW:\n",
+        "        if True:\n",
+        "tests/test_runner.py -k lost_in_a_row",
+    ),
+    Guard(
         "runner/collecting.py",
         '        stem = f"{request.file_stem}-{request.sample + sample}"\n',
         '        stem = "images/" + url.rpartition("/")[2]\n',
@@ -258,18 +270,6 @@ GUARDS = (
         "        return await read_at_most(response, _LARGEST_ANSWER)\n",
         "        return await response.read()\n",
         "tests/test_http_api.py -k too_large_to_be_one",
-    ),
-    Guard(
-        "runner/recording.py",
-        "again = end.blocked is not None or (end.retryable and not paid and record.job_failures + 1 < JOB_FAILURES)",
-        "again = True",
-        "tests/test_runner.py -k whatever_the_api_does",
-    ),
-    Guard(
-        "adapters/image_check.py",
-        "            image.load()\n            shown",
-        "            shown",
-        "tests/test_image_check.py -k wrong_checksum",
     ),
     Guard(
         "adapters/image_check.py",
@@ -299,7 +299,7 @@ GUARDS = (
         "adapters/http_api/addresses.py",
         "        if is_oddly_spelled(host):\n",
         "        if False:\n",
-        "tests/test_addresses.py -k odd_spellings",
+        "tests/test_addresses.py -k where_an_image_may",
     ),
     Guard(
         "app/running.py",
