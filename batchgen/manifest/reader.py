@@ -318,7 +318,7 @@ class _Reading:
         except Refused as refusal:
             self._problems.refuse(self._batch_id_line, refusal)
         except KeyError as missing:
-            self._problems.refuse(self._batch_id_line, _no_such_word(missing.args[0]))
+            self._problems.refuse(self._batch_id_line, words.no_such_word(missing.args[0]))
         else:
             return safe_name(text, fallback=self._source.path.stem)
         raise self._problems.error()
@@ -373,17 +373,6 @@ def _no_such_name(name: str, known: Collection[str], source: RowSource) -> Refus
         hint = "Variables of the environment that are set and hold no secret may stand in tags."
     there = f"no such variable or axis here, and no such column in {source.named}" if source.columns else ""
     return Refused(f"{{{name}}}: there is {there or 'no such variable or axis here'}.", hint)
-
-
-def _no_such_word(name: str) -> Refused:
-    if name.startswith("env."):
-        return Refused(
-            f"batch_id: {{{name}}} is not set, or is called like a secret.",
-            "Set it; of a batch that was begun with it, the folder will do: --out.",
-        )
-    return Refused(
-        f"batch_id: there is no {{{name}}} for a whole batch.", "Use {date}, {datetime}, {manifest} or {env.NAME}."
-    )
 
 
 def _useless_axis(name: str, parameters: Parameters) -> Refused:
