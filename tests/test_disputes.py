@@ -54,7 +54,7 @@ def told(*events: Event, running: bool = False) -> list[tuple[float, str | None,
 
 def test_a_lost_answer_names_the_job_that_it_named_and_is_forgotten_when_the_job_is_found() -> None:
     lost = AnswerLost(failure=LOST, job_id=JobId("7"))
-    assert told(SubmitStarted(), lost) == [(0.0, "7", "answer_lost", None)]
+    assert told(SubmitStarted(), lost) == [(0.0, "7", "answer_lost", 1)]
     assert told(SubmitStarted(), lost, ACCEPTED, COMPLETED, STORED) == []
     assert told(SubmitStarted(), lost, ACCEPTED) == []
 
