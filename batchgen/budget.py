@@ -80,6 +80,16 @@ class Account:
         """Of so many images, in the account's currency; None if unknown."""
         return cost_of(images, self.price_per_image)
 
+    def shortfall(self, images: int) -> str | None:
+        """What to warn of before a run that would ask for so many images; None if the budget covers them."""
+        if self.left is None or images <= self.left:
+            return None
+        budget = in_words(self.budget, self.price_per_image)
+        if not self.spending.total:
+            return f"the plan asks for {images:,} images, and the budget is {budget}: a run stops there."
+        left = "is spent" if self.left == 0 else f"has {self.left:,} left"
+        return f"a run would ask for {images:,} images more, and the budget of {budget} {left}: it stops there."
+
     def allowance(self) -> Allowance | None:
         """What the budget leaves a run; None for no limit."""
         if self.left is None:

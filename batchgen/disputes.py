@@ -33,20 +33,22 @@ class Dispute:
     submitted_at: float  #: seconds since the epoch, UTC
     job_id: JobId | None  #: None if no answer named it
     failure: Failure
-    missing: int | None  #: images that it did not give; None: all of them
+    missing: int  #: images that it did not give
 
 
 @dataclass(frozen=True, slots=True)
 class _Submission:
     at: float
+    samples: int  #: images that it asked for
     job_id: JobId | None = None
     failure: Failure | None = None  #: how it ended, if it did not end well
-    missing: int | None = None
+    missing: int | None = None  #: images that it did not give, where it gave some
 
     def dispute(self) -> Dispute | None:
         if self.failure is None:
             return None
-        return Dispute(submitted_at=self.at, job_id=self.job_id, failure=self.failure, missing=self.missing)
+        missing = self.samples if self.missing is None else self.missing
+        return Dispute(submitted_at=self.at, job_id=self.job_id, failure=self.failure, missing=missing)
 
 
 def disputes(events: Iterable[tuple[float, Event]], *, running: bool = False) -> Iterator[Dispute]:
@@ -61,7 +63,7 @@ def disputes(events: Iterable[tuple[float, Event]], *, running: bool = False) ->
     for at, event in events:
         if isinstance(event, SubmitStarted):
             yield from _told(open_)
-            open_, waits = _Submission(at), True
+            open_, waits = _Submission(at, event.samples), True
         elif open_ is not None:
             open_, waits = _after(open_, event), False
     if open_ is not None and waits and not running:

@@ -9,6 +9,7 @@
     │   └── CreditExhausted
     ├── StorageFailed         mend the disk or the journal             exit 5
     ├── FolderBusy            wait for the other run                   exit 7
+    │   ├── HeldElsewhere     the same, on another machine most likely
     │   └── ExportBusy        wait for the other export
     └── APIError              one call went wrong; the policy decides
         ├── RequestRefused    surely not accepted, and never will be
@@ -129,6 +130,22 @@ class FolderBusy(BatchgenError):
         super().__init__(
             f"Another run is working in {folder}. Nothing was sent; "
             f"watch it with `batchgen status {folder}`, or run again when it has ended."
+        )
+
+
+class HeldElsewhere(FolderBusy):
+    """A run holds the batch folder without its lock: on another machine, or because the lock was deleted.
+
+    Args:
+        since: when it began.
+        silence: seconds that it takes until a run that was killed counts as gone.
+    """
+
+    def __init__(self, folder: object, *, host: str, pid: int, since: str, silence: float) -> None:
+        BatchgenError.__init__(
+            self,
+            f"A run on {host} (process {pid}, since {since}) is working in {folder}. Nothing was sent; wait for it. "
+            f"If it was killed, run the same command again in {silence:.0f} s.",
         )
 
 

@@ -166,7 +166,8 @@ Event = (
     | ImagesLost
 )
 
-#: (state, event) -> the states it may lead to. Where there are two, the event itself says which.
+#: (state, event) -> the states it may lead to. Where there are two, the event itself says which; of a refusal, whether
+#: an earlier submission is still in doubt.
 TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
     {
         (State.PLANNED, SubmitStarted): (State.SUBMITTING,),
@@ -174,7 +175,7 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.SUBMITTING, SubmitAccepted): (State.SUBMITTED,),
         (State.SUBMITTING, JobCompleted): (State.READY,),
         (State.SUBMITTING, JobFailed): (State.PLANNED, State.FAILED),
-        (State.SUBMITTING, SubmitRefused): (State.PLANNED,),
+        (State.SUBMITTING, SubmitRefused): (State.PLANNED, State.IN_DOUBT),
         (State.SUBMITTING, AnswerLost): (State.IN_DOUBT,),
         (State.IN_DOUBT, Resubmitted): (State.PLANNED,),
         (State.IN_DOUBT, SubmitAccepted): (State.SUBMITTED,),
@@ -224,6 +225,7 @@ class Record:
     samples: int = 0  #: images that the last POST asks for
     spent: int = 0  #: images that all POSTs asked for, but for those that were surely not accepted
     doubted: int = 0  #: of those, the images of POSTs whose answers were lost
+    doubted_at: float | None = None  #: when the last of those was started, until a later POST is surely accepted
     job_failures: int = 0  #: times the API took the request and then failed it, since it was last reopened
     results_lost: int = 0  #: times that links of the present job proved useless
     reopened: bool = False  #: whether the user said that the present job may be paid for anew if need be
@@ -288,15 +290,26 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 job_id=event.job_id,
                 early_urls=event.early_urls,
                 doubted=record.doubted - known,
+                doubted_at=None,
             )
         case SubmitRefused():
             counts = event.failure.kind not in (FailureKind.BUSY, FailureKind.UNREACHABLE)
             attempts = record.attempts if counts else record.attempts - 1
             spent = record.spent - record.samples
-            return replace(record, state=State.PLANNED, failure=event.failure, attempts=attempts, spent=spent)
+            record = replace(record, attempts=attempts, spent=spent)
+            if record.doubted_at is not None:  # that this one was refused says nothing of the one before
+                return replace(record, state=State.IN_DOUBT, submitted_at=record.doubted_at)
+            return replace(record, state=State.PLANNED, failure=event.failure)
         case AnswerLost():
             doubted = record.doubted + record.samples
-            return replace(record, state=State.IN_DOUBT, failure=event.failure, doubted=doubted, job_id=event.job_id)
+            return replace(
+                record,
+                state=State.IN_DOUBT,
+                failure=event.failure,
+                doubted=doubted,
+                doubted_at=record.submitted_at,
+                job_id=event.job_id,
+            )
         case Resubmitted():
             return replace(record, state=State.PLANNED)
         case Reopened():
@@ -309,6 +322,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             return replace(
                 record,
                 state=State.READY,
+                doubted_at=None,
                 job_id=record.job_id or event.job_id,
                 urls=event.urls,
                 response=event.response,
@@ -321,6 +335,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             return replace(
                 record,
                 state=State.PLANNED if event.again else State.FAILED,
+                doubted_at=None,
                 failure=event.failure,
                 response=event.response,
                 completed_at=at,
@@ -367,7 +382,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
 def was_paid_for(record: Record) -> bool:
     """Whether something was paid for a request, or may have been."""
     if record.state is State.FAILED:
-        return record.failure is not None and record.failure.kind in _PAID
+        return record.doubted_at is not None or (record.failure is not None and record.failure.kind in _PAID)
     return record.state is not State.PLANNED
 
 

@@ -19,6 +19,7 @@ class FlawKind(StrEnum):
     IMAGE_UNREADABLE = "image_unreadable"  # the disk does not give the file's bytes
     IMAGE_UNKNOWN = "image_unknown"  # a file in the images' folder that the journal knows nothing of
     TEMPORARY_FILE = "temporary_file"  # what a killed run left behind
+    EVENTS_FORGOTTEN = "events_forgotten"  # log or index tell of what the journal does not know
     RECORD_WRONG = "record_wrong"  # the journal's record of a request is not what its events add up to
     REQUEST_UNPLANNED = "request_unplanned"  # paid for, and not in the frozen plan
     PLAN_UNUSABLE = "plan_unusable"  # the frozen plan is missing or damaged
@@ -31,6 +32,7 @@ class Remedy(StrEnum):
 
     REPAIR = "repair"  # `check --repair` does
     DOWNLOAD = "download"  # `check --repair` takes it down, and the next run downloads again, if the API has it still
+    JOURNAL = "journal"  # putting the journal back whole
     MANIFEST = "manifest"  # running the manifest as it was
     USER = "user"  # somebody has to look
 
@@ -42,6 +44,7 @@ REMEDIES: Mapping[FlawKind, Remedy] = MappingProxyType(
         FlawKind.IMAGE_UNREADABLE: Remedy.USER,
         FlawKind.IMAGE_UNKNOWN: Remedy.USER,  # it may be the only copy of something that was paid for
         FlawKind.TEMPORARY_FILE: Remedy.REPAIR,
+        FlawKind.EVENTS_FORGOTTEN: Remedy.JOURNAL,
         FlawKind.RECORD_WRONG: Remedy.REPAIR,
         FlawKind.REQUEST_UNPLANNED: Remedy.MANIFEST,
         FlawKind.PLAN_UNUSABLE: Remedy.MANIFEST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from batchgen import index
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.profiles import find_profile
 from batchgen.app import accounting
+from batchgen.app.comparing import against, explain
 from batchgen.app.settings import Settings
 from batchgen.budget import Account, Allowance, Spending, in_words, most_images
 from batchgen.cli import flags, words
@@ -33,6 +35,7 @@ from batchgen.lifecycle import (
     Reopened,
     Resubmitted,
     ResultLost,
+    State,
     SubmitAccepted,
     SubmitRefused,
     SubmitStarted,
@@ -283,6 +286,9 @@ def test_failed_jobs_and_lost_answers_count_as_spent_and_are_told(tmp_path: Path
     assert facts.spending == {"made": 2, "under_way": 0, "wasted": 2, "in_doubt": 2}
     assert words.status_json(found)["account"] == words.result_json(result)["account"]
     assert "2 wasted on failures" in words.status_text(found)
+    many = replace(found, requests={**found.requests, State.IN_DOUBT: 21})
+    assert len(found.doubts) == 1
+    assert "… and 20 more" in words.status_text(many)
 
 
 def test_a_refused_submission_takes_nothing_from_the_budget(tmp_path: Path) -> None:
@@ -328,6 +334,49 @@ def test_a_plan_larger_than_its_budget_is_warned_of(tmp_path: Path) -> None:
     assert tight.warnings == (
         "the plan asks for 12 images, and the budget is 5.5 (11 images at 0.5): a run stops there.",
     )
+
+
+def test_a_budget_that_stops_a_retry_stops_the_run(tmp_path: Path) -> None:
+    simulator, server = place(tmp_path, job=[Fault.INVALID_INPUT] * 6)
+    with server as url:
+        there = Place(tmp_path, simulator, url)
+        first = there.run(budget=Budget(images=12))
+        assert (first.exit_code, first.cut_short) == (3, False)
+        retry = frozenset(FailureKind)
+        second = there.run(budget=Budget(images=16), retry=retry)
+        assert (second.exit_code, second.cut_short, simulator.audit().accepted) == (6, True, 8)
+        told = words.result_text(second, again=["batchgen", "run", "m.yaml"])
+        assert "stopped: the budget of 16 images is spent" in told
+        assert "Next: raise the budget, which covers 0 of the 8 images still to make, and `batchgen run m.yaml" in told
+        # What a cap on the run alone keeps from being tried again stays failed: no later run pays for it unasked.
+        third = there.run(budget=Budget(images=100), retry=retry, max_images=2)
+        assert (third.exit_code, simulator.audit().accepted) == (6, 9)
+        fourth = there.run(budget=Budget(images=100))
+        assert (fourth.exit_code, fourth.cut_short, simulator.audit().accepted) == (3, False, 9)
+        last = there.run(budget=Budget(images=100), retry=retry)
+        assert (last.exit_code, last.cut_short, simulator.audit().accepted) == (0, False, 12)
+
+
+def test_what_a_batch_has_spent_already_is_taken_off_its_budget_by_whoever_looks_ahead(tmp_path: Path) -> None:
+    simulator, server = place(tmp_path)
+    with server as url:
+        there = Place(tmp_path, simulator, url)
+        there.run(limit=2)
+    preview = batchgen.plan(there.manifest, out=there.out)
+    warning = "a run would ask for 8 images more, and the budget of 7 images has 3 left: it stops there."
+    assert preview.warnings == (warning,)
+    assert "budget      7 images, 3 left" in words.preview_text(preview)
+    explained, compared = explain(there.manifest, out=there.out), against(there.manifest, there.out)
+    for text in (words.explanation_text(explained), words.comparison_text(compared)):
+        assert warning in " ".join(text.split())
+    for told in (words.explanation_json(explained), words.comparison_json(compared)):
+        assert told["account"]["left"] == {"images": 3, "cost": 1.5}
+    enough = Settings(budget=Budget(images=12))
+    assert batchgen.plan(there.manifest, out=there.out, settings=enough).warnings == ()
+    assert "warning" not in words.comparison_text(against(there.manifest, there.out, settings=enough))
+    spent = Settings(budget=Budget(images=4))
+    told_spent = "a run would ask for 8 images more, and the budget of 4 images is spent: it stops there."
+    assert batchgen.plan(there.manifest, out=there.out, settings=spent).warnings == (told_spent,)
 
 
 def test_a_budget_of_money_without_a_price_is_refused(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ ACCEPTED, COMPLETED = SubmitAccepted(job_id=JobId("7")), JobCompleted(urls=("a",
 STORED = ImagesStored(images=(IMAGE,))
 
 
-def told(*events: Event, running: bool = False) -> list[tuple[float, str | None, str, int | None]]:
+def told(*events: Event, running: bool = False) -> list[tuple[float, str | None, str, int]]:
     timed = [(float(at), event) for at, event in enumerate(events)]
     return [
         (one.submitted_at, one.job_id, one.failure.kind.value, one.missing) for one in disputes(timed, running=running)
@@ -54,7 +54,7 @@ def told(*events: Event, running: bool = False) -> list[tuple[float, str | None,
 
 def test_a_lost_answer_names_the_job_that_it_named_and_is_forgotten_when_the_job_is_found() -> None:
     lost = AnswerLost(failure=LOST, job_id=JobId("7"))
-    assert told(SubmitStarted(), lost) == [(0.0, "7", "answer_lost", None)]
+    assert told(SubmitStarted(), lost) == [(0.0, "7", "answer_lost", 1)]
     assert told(SubmitStarted(), lost, ACCEPTED, COMPLETED, STORED) == []
     assert told(SubmitStarted(), lost, ACCEPTED) == []
 
@@ -68,19 +68,19 @@ def test_what_was_delivered_or_refused_is_no_dispute() -> None:
 def test_each_submission_that_failed_is_a_dispute_of_its_own_even_if_a_later_one_delivered() -> None:
     again = (SubmitStarted(), ACCEPTED, JobFailed(failure=FAILED, again=True))
     assert told(*again, *again, SubmitStarted(), ACCEPTED, COMPLETED, STORED) == [
-        (0.0, "7", "job_failed", None),
-        (3.0, "7", "job_failed", None),
+        (0.0, "7", "job_failed", 1),
+        (3.0, "7", "job_failed", 1),
     ]
 
 
 def test_a_lost_answer_is_a_dispute_whatever_was_done_about_it() -> None:
     lost = (SubmitStarted(), AnswerLost(failure=LOST))
     for later in ((), (GaveUp(failure=LOST),), (Resubmitted(), SubmitStarted(), ACCEPTED, COMPLETED, STORED)):
-        assert told(*lost, *later) == [(0.0, None, "answer_lost", None)]
+        assert told(*lost, *later) == [(0.0, None, "answer_lost", 1)]
 
 
 def test_an_answer_that_a_killed_run_never_heard_is_a_dispute_and_one_on_its_way_is_none() -> None:
-    assert told(SubmitStarted()) == [(0.0, None, "answer_lost", None)]
+    assert told(SubmitStarted(samples=3)) == [(0.0, None, "answer_lost", 3)]
     assert told(SubmitStarted(), running=True) == []
 
 
@@ -92,7 +92,7 @@ def test_of_a_job_that_made_too_few_images_only_those_are_in_dispute() -> None:
 
 def test_a_result_that_was_found_again_is_no_dispute() -> None:
     lost = (SubmitStarted(), ACCEPTED, COMPLETED, GaveUp(failure=GONE))
-    assert told(*lost) == [(0.0, "7", "result_lost", None)]
+    assert told(*lost) == [(0.0, "7", "result_lost", 1)]
     assert told(*lost, Reopened(ask=True), COMPLETED, STORED) == []
     assert told(SubmitStarted(), ACCEPTED, COMPLETED, STORED, ImagesLost(samples=(0,)), COMPLETED, STORED) == []
 

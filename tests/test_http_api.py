@@ -306,7 +306,8 @@ async def test_a_compressed_answer_is_understood() -> None:
 
 
 async def test_an_answer_too_large_to_be_one_is_in_doubt() -> None:
-    async with served(gives(b'{"id": "' + b"j" * 9_000_000)) as seen:
+    whole = b'{"id": "j", "status": "PENDING", "note": "' + b"x" * 9_000_000 + b'"}'
+    async with served(gives(whole)) as seen:
         assert isinstance(await submit_error(seen.url), AnswerInDoubt)
         assert isinstance(await status_error(seen.url), TryLater)
 

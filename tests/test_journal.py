@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.journal.database import event_json
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.lifecycle import TABLE, Record, State, SubmitAccepted, SubmitStarted, advance
+from batchgen.lifecycle import TABLE, IllegalStep, JobCompleted, Record, State, SubmitAccepted, SubmitStarted, advance
 from batchgen.model import JobId, RequestKey, RunId
 from tests.test_lifecycle import EVENTS
 
@@ -140,6 +140,70 @@ def test_a_journal_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Pat
     assert path.read_bytes() == before
 
 
+FIRST_VERSION = """
+CREATE TABLE runs (run_id TEXT PRIMARY KEY, started_at REAL NOT NULL, facts TEXT NOT NULL) STRICT;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, request_key TEXT NOT NULL, at REAL NOT NULL, run_id TEXT NOT NULL, event TEXT NOT NULL
+) STRICT;
+CREATE TABLE records (request_key TEXT PRIMARY KEY, state TEXT NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX records_by_state ON records (state);
+INSERT INTO runs VALUES ('run-0', 900.0, '{"price_per_image": 0.5}');
+INSERT INTO events VALUES
+    (1, 'a', 901.0, 'run-0', '{"kind": "SubmitStarted", "samples": 2}'),
+    (2, 'b', 902.0, 'run-0', '{"kind": "SubmitStarted"}'),
+    (3, 'a', 903.0, 'run-0', '{"kind": "SubmitAccepted", "job_id": "7"}'),
+    (4, 'b', 904.0, 'run-0', '{"kind": "AnswerLost", "failure": {"kind": "answer_lost", "message": "reset"}}');
+INSERT INTO records VALUES ('a', 'submitted', '{"state": "submitted"}'), ('b', 'in_doubt', '{"state": "in_doubt"}');
+PRAGMA application_id = 1650943342;
+PRAGMA user_version = 1;
+"""
+
+
+def of_the_first_version(path: Path, more: str = "") -> Path:
+    """A journal as an early version wrote it, with less in its records."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript(FIRST_VERSION + more)
+    connection.close()
+    return path
+
+
+async def test_a_journal_of_an_older_version_is_brought_up_to_date_from_its_events(tmp_path: Path) -> None:
+    path = of_the_first_version(tmp_path / "j")
+    with pytest.raises(StorageFailed, match=r"older batchgen .* nothing is lost; a run .* brings it up to date"):
+        JournalView(path)
+    async with opened(path) as journal:
+        records = journal.records([RequestKey("a"), RequestKey("b")])
+        after = await journal.record(RequestKey("a"), JobCompleted(urls=("u",)))
+    assert after.job_id == "7"
+    assert {key: (record.state, record.spent, record.doubted) for key, record in records.items()} == {
+        "a": (State.SUBMITTED, 2, 0),
+        "b": (State.IN_DOUBT, 1, 1),
+    }
+    with JournalView(path) as view:
+        assert view.runs() == [("run-0", 900.0)]
+        assert view.tallies()[State.IN_DOUBT].doubted == 1
+        assert [kept for _, kept, recounted in view.recounted() if kept != recounted] == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    ['{"kind": "Forgotten"}', '{"kind": "ImagesKept", "images": []}', "no JSON"],
+    ids=["unknown", "in the wrong order", "unreadable"],
+)
+def test_an_older_journal_that_cannot_be_read_whole_is_refused_and_left_as_it_is(tmp_path: Path, event: str) -> None:
+    path = of_the_first_version(tmp_path / "j", f"INSERT INTO events VALUES (5, 'b', 905.0, 'run-0', '{event}');")
+    with pytest.raises(
+        StorageFailed,
+        match=r"cannot read all of it: its event 5 makes no sense\. .*go on with the batchgen that wrote it",
+    ):
+        opened(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT * FROM records WHERE request_key = 'a'").fetchone() is not None
+        assert len(connection.execute("PRAGMA table_info(records)").fetchall()) == 3
+    connection.close()
+
+
 @pytest.mark.parametrize("open_it", [opened, JournalView])
 def test_a_file_that_is_no_journal_is_refused_with_a_sentence(tmp_path: Path, open_it: object) -> None:
     (tmp_path / "j").write_bytes(b"not a database, surely" * 100)
@@ -211,3 +275,13 @@ def test_a_disk_without_room_is_told_before_anything_is_sent(tmp_path: Path) -> 
 def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no batch"):
         JournalView(tmp_path / ".batchgen" / "journal.sqlite")
+
+
+async def test_no_step_is_built_on_what_somebody_else_has_changed_meanwhile(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j") as journal, opened(tmp_path / "j") as other:
+        await journal.record(KEY, SubmitStarted())
+        await other.record(KEY, SubmitAccepted(job_id=JobId("7")))
+        with pytest.raises(IllegalStep):
+            await journal.record(KEY, SubmitAccepted(job_id=JobId("8")))
+    with JournalView(tmp_path / "j") as view:
+        assert [recounted.job_id for _, _, recounted in view.recounted()] == ["7"]

@@ -31,6 +31,7 @@ from batchgen.lifecycle import (
     SubmitRefused,
     SubmitStarted,
     advance,
+    was_paid_for,
 )
 from batchgen.model import Failure, FailureKind, JobId, RunId, StoredImage, VerifiedImage
 
@@ -173,3 +174,25 @@ def test_fresh_links_do_not_move_the_time_at_which_the_job_ended() -> None:
 def test_reopening_forgets_how_often_the_job_had_failed() -> None:
     record = after(SubmitStarted(), JobFailed(failure=FAILURE, again=False), Reopened())
     assert (record.state, record.job_failures) == (State.PLANNED, 0)
+
+
+def test_a_refusal_leaves_an_earlier_submission_in_doubt_since_when_it_was_sent() -> None:
+    lost = Failure(kind=FailureKind.ANSWER_LOST, message="reset")
+    doubted = (SubmitStarted(), AnswerLost(failure=lost))
+    refused = (Resubmitted(), SubmitStarted(), SubmitRefused(failure=FAILURE))
+    for record in (after(*doubted, *refused), after(*doubted, *refused, *refused)):
+        assert (record.state, record.submitted_at, record.failure) == (State.IN_DOUBT, 0.0, lost)
+        assert (record.spent, record.doubted) == (1, 1)
+    given_up = after(*doubted, *refused, GaveUp(failure=FAILURE))
+    assert was_paid_for(given_up)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [SubmitAccepted(job_id=JobId("j")), JobCompleted(urls=("a",)), JobFailed(failure=FAILURE, again=False)],
+    ids=lambda event: event.kind,
+)
+def test_a_submission_that_was_surely_accepted_ends_the_doubt(answer: Event) -> None:
+    record = after(SubmitStarted(), AnswerLost(failure=FAILURE), Resubmitted(), SubmitStarted(), answer)
+    assert record.doubted_at is None
+    assert record.doubted == 1  # the bill may hold it all the same

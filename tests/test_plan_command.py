@@ -506,3 +506,17 @@ def test_another_webhook_is_drift() -> None:
     freeze()
     found = drift("small.yaml", settings=Settings(params={"webhook": "https://example.org/"}))
     assert (found.new, found.gone, found.renamed) == (0, 0, 3)
+
+
+@pytest.mark.parametrize("out", ["x" * 300, "a\0b", "~nobody-of-that-name/x"])
+def test_a_name_that_no_folder_can_have_is_a_sentence(out: str) -> None:
+    with pytest.raises(batchgen.UsageError, match=r"cannot be a folder: .* Name another --out"):
+        batchgen.run("small.yaml", out=out)
+    assert not Path("outputs").exists()
+
+
+def test_the_home_folder_is_meant_by_a_tilde_that_no_shell_has_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert batchgen.plan("small.yaml", out="~/pictures").out == tmp_path / "home/pictures"

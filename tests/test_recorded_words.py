@@ -139,3 +139,14 @@ def test_tags_that_a_frozen_plan_is_given_name_words_too(folder: Path) -> None:
     assert next(iter(result.images())).name.startswith("p-2026-11-24-first-m-")
     with pytest.raises(UsageError, match=r"there is no \{style\} for all of it"):
         batchgen.run(own, out="elsewhere", settings=replace(SECOND, file_prefix="{style}"))
+
+
+def test_a_batch_that_is_called_by_a_variable_is_found_by_its_folder_once_that_is_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "m.yaml").write_text(MANIFEST.replace('{date}"\nfile', '{env.NIGHT}"\nfile'))
+    assert batchgen.run("m.yaml").batch_id == "nightly-first"
+    monkeypatch.delenv("NIGHT")
+    with pytest.raises(ManifestError, match=r"batch_id: \{env.NIGHT\} is not set, .* the folder will do: --out"):
+        batchgen.run("m.yaml")
+    assert batchgen.run("m.yaml", out="outputs/nightly-first").batch_id == "nightly-first"

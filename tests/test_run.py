@@ -21,6 +21,7 @@ import batchgen
 from batchgen import Settings
 from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.profiles import find_profile
+from batchgen.app.checking import check
 from batchgen.index import COLUMNS
 from batchgen.simulator import Simulator, background
 
@@ -164,6 +165,21 @@ def test_a_batch_whose_journal_is_lost_is_not_paid_for_again(place: Place, loss:
     with pytest.raises(batchgen.StorageFailed, match=r"[Pp]ut the journal back"):
         place.run()
     assert place.simulator.audit().accepted == 3
+
+
+def test_a_batch_of_an_older_version_goes_on_and_pays_for_nothing_again(place: Place) -> None:
+    place.run(limit=2)
+    with sqlite3.connect(place.out / ".batchgen/journal.sqlite") as connection:
+        connection.executescript(
+            "CREATE TABLE old AS SELECT request_key, state, record FROM records; DROP TABLE records;"
+            "ALTER TABLE old RENAME TO records; PRAGMA user_version = 1"
+        )
+    connection.close()
+    with pytest.raises(batchgen.StorageFailed, match="a run of the manifest brings it up to date"):
+        batchgen.status(place.out)
+    result = place.run()
+    assert (result.exit_code, place.simulator.audit().accepted) == (0, 3)
+    assert check(place.out).exit_code == 0
 
 
 def test_a_plan_that_is_lost_is_made_anew_if_the_manifest_still_asks_for_what_was_paid(place: Place) -> None:

@@ -22,7 +22,17 @@ from batchgen.errors import (
     StorageFailed,
     TryLater,
 )
-from batchgen.lifecycle import AnswerLost, Event, JobCompleted, JobFailed, Record, State, SubmitAccepted, SubmitStarted
+from batchgen.lifecycle import (
+    AnswerLost,
+    Event,
+    GaveUp,
+    JobCompleted,
+    JobFailed,
+    Record,
+    State,
+    SubmitAccepted,
+    SubmitStarted,
+)
 from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
 from batchgen.ports import Claim, Completed, Failed, Observer, Unusable, Working
 from batchgen.runner import Ports, RunLimits, Runner
@@ -603,6 +613,21 @@ def test_while_no_image_can_be_had_no_more_are_paid_for() -> None:
     assert len(scene.api.submitted) < 60
     assert set(states) <= {State.READY, State.PLANNED, State.SUBMITTED}
     assert "cannot be had (503)" in (scene.runner.stop_reason or "")
+
+
+def test_what_is_submitted_again_and_refused_waits_for_room_and_stays_in_doubt_if_there_is_none() -> None:
+    busy = TryLater("slow down", http_status=429, retry_after=100.0)
+    lost = Failure(kind=FailureKind.ANSWER_LOST, message="reset")
+    given_up = (SubmitStarted(), AnswerLost(failure=lost), GaveUp(failure=lost))
+    for earlier, reopened in ((given_up[:2], InDoubt.RETRY), (given_up, InDoubt.HOLD)):
+        patient = Scene(MemoryImageAPI(submit={"prompt 0": [busy, busy]}), in_doubt=reopened)
+        (request,) = requests(1)
+        patient.remember(request, *earlier)
+        assert patient.run([request]) == [State.STORED]
+        hasty = Scene(MemoryImageAPI(submit=lambda _: busy), in_doubt=reopened, max_wait=10.0)
+        hasty.remember(request, *earlier)
+        assert hasty.run([request]) == [State.IN_DOUBT]
+        assert hasty.record(request).submitted_at == hasty.record(request).doubted_at
 
 
 def test_what_a_stop_keeps_from_being_submitted_stays_in_doubt() -> None:

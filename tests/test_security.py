@@ -23,6 +23,7 @@ from batchgen.errors import AnswerInDoubt, TryLater, UsageError
 from batchgen.model import JobId
 from batchgen.simulator import Simulator, background
 from batchgen.testing import tiny_png
+from tests.campaigns.guards import GUARDS
 from tests.factories import a_request
 from tests.test_run import Place
 
@@ -195,3 +196,9 @@ async def test_a_call_that_the_client_itself_breaks_off_shows_no_key_and_ends_as
         with pytest.raises(AnswerInDoubt, match="not valid") as caught:
             await api.submit(a_request())
     assert SECRET not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
+
+
+def test_each_guard_that_the_campaign_takes_out_is_in_the_code() -> None:
+    for guard in GUARDS:
+        assert guard.line in (ROOT / "batchgen" / guard.file).read_text(), f"{guard.file}: {guard.line}"
+        assert (ROOT / guard.tests.split()[0].partition("::")[0]).is_file(), guard.tests

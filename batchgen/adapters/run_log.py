@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import structlog
 
 from batchgen.lifecycle import Event, Record
-from batchgen.model import Request, RunId
+from batchgen.model import Request, RequestKey, RunId
 from batchgen.ports import Observer
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 #: Seconds that lines wait, to go to the disk together.
 _BEHIND = 0.5
+#: Bytes at the end of a log in which its last step is looked for.
+_TAIL = 2**18
 
 
 class _Lines:
@@ -32,19 +36,54 @@ class _Lines:
         if self._due:
             return
         try:
-            asyncio.get_running_loop().call_later(_BEHIND, self._flush)
+            asyncio.get_running_loop().call_later(_BEHIND, self.flush)
         except RuntimeError:  # no loop to come back in
-            self._flush()
+            self.flush()
         else:
             self._due = True
 
     def close(self) -> None:
         self._file.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Let the disk have what waits."""
         self._due = False
         with contextlib.suppress(OSError, ValueError):  # a full disk, or a closed file: a log ends no run
             self._file.flush()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """The newest run that a log tells of."""
+
+    run_id: RunId
+    request_key: RequestKey | None = None  #: whose step was its last; None if none was found
+    fact: str | None = None  #: the event's kind
+
+
+def newest(path: Path) -> Logged | None:
+    """The newest run that a log tells of, and its last step as far as the end of the log says; None if of none."""
+    run_id: RunId | None = None
+    for line in reversed(_tail(path)):
+        try:
+            told = json.loads(line)
+            run_id = run_id or RunId(told["run_id"])
+            if told["run_id"] != run_id:
+                break
+            if told["event"] == "request.changed":
+                return Logged(run_id=run_id, request_key=RequestKey(told["request_key"]), fact=told["fact"])
+        except (ValueError, KeyError, TypeError):  # cut short by a kill, or by where the tail begins
+            continue
+    return None if run_id is None else Logged(run_id=run_id)
+
+
+def _tail(path: Path) -> list[bytes]:
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            return file.read(_TAIL).splitlines()
+    except OSError:
+        return []
 
 
 class RunLog(Observer):
@@ -60,6 +99,8 @@ class RunLog(Observer):
         stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         logger = structlog.wrap_logger(self._lines, processors=[stamp, renderer], wrapper_class=structlog.BoundLogger)
         self._log: structlog.BoundLogger = logger.bind(run_id=run_id)
+        self.note("run.begun")
+        self._lines.flush()  # before anything is sent, so that the log of a run that is killed at once names it
 
     def close(self) -> None:
         """Let go of the file."""

@@ -22,6 +22,7 @@ from batchgen.app import indexing
 from batchgen.app.accounting import price_per_image
 from batchgen.app.folder import BatchFolder
 from batchgen.app.running import new_run_id
+from batchgen.app.wholeness import forgotten
 from batchgen.errors import FolderBusy, StorageFailed
 from batchgen.lifecycle import OPEN, Record, State
 from batchgen.model import RequestKey, StoredImage, cost_of
@@ -90,7 +91,8 @@ def check(out: Path | str, *, repair: bool = False, progress: Progress | None = 
         raise FolderBusy(folder.root)
     with FolderLock(folder.root) if repair else nullcontext():
         found = _survey(folder, progress or (lambda done, wanted: None))
-        if not repair:
+        behind = any(flaw.kind is FlawKind.EVENTS_FORGOTTEN for flaw in found.flaws)
+        if not repair or behind:  # nothing is made anew from a journal that has forgotten
             return CheckReport(out=folder.root, images=found.images, flaws=tuple(found.flaws))
         return _repaired(folder, found)
 
@@ -98,6 +100,10 @@ def check(out: Path | str, *, repair: bool = False, progress: Progress | None = 
 def _survey(folder: BatchFolder, progress: Progress) -> _Found:
     found = _Found()
     with JournalView(folder.journal) as journal, ThreadPoolExecutor(_READERS, thread_name_prefix="check") as readers:
+        if (what := forgotten(folder, journal)) is not None:
+            found.add(
+                FlawKind.EVENTS_FORGOTTEN, folder.journal.relative_to(folder.root).as_posix(), f"does not know {what}"
+            )
         wanted = sum(tally.images for tally in journal.tallies().values())
         records = _records(journal, found)
         while some := list(islice(records, _AT_ONCE)):

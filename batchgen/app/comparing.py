@@ -19,6 +19,7 @@ from batchgen.app.freezing import origin
 from batchgen.app.opening import OpenedBatch
 from batchgen.app.preview import read_for
 from batchgen.app.settings import Settings
+from batchgen.budget import Account
 from batchgen.errors import UsageError
 from batchgen.explanation import Explained, Standing, nearer, submits, why, why_new
 from batchgen.manifest import Manifest
@@ -50,6 +51,12 @@ class Explanation:
     in_doubt: InDoubt  #: what a run does with requests in doubt
     amounts: Mapping[Standing, Amount]  #: of all; every standing is there
     shown: Sequence[Explained]  #: the first few of each, in plan order
+    account: Account  #: what runs have spent, of what may be spent
+
+    @property
+    def to_pay(self) -> int:
+        """Images that a run would submit."""
+        return sum(amount.samples for where, amount in self.amounts.items() if submits(where, self.in_doubt))
 
 
 def explain(
@@ -75,7 +82,7 @@ def explain(
         count = _Explaining(batch, price=read_in.price_per_image, show=show)
         for request, where, _ in batch.standings(batch.requests()):
             count.add(request, where)
-        shown = count.shown(in_doubt)
+        shown, account = count.shown(in_doubt), batch.account()
     return Explanation(
         manifest=read_in,
         out=folder.root,
@@ -83,6 +90,7 @@ def explain(
         in_doubt=in_doubt,
         amounts=count.amounts,
         shown=shown,
+        account=account,
     )
 
 
@@ -133,6 +141,7 @@ class Comparison:
     dropped: Amount  #: in that batch alone
     to_pay: Amount  #: what a run into that folder would submit; of the dropped ones too, what it submits again
     dropped_paid: int  #: requests of the dropped ones that were paid for, or may have been; they stay in the batch
+    account: Account  #: what runs into that folder have spent, of what may be spent
 
 
 def against(manifest: Path | str, batch: Path | str, *, settings: Settings | None = None) -> Comparison:
@@ -163,6 +172,7 @@ def against(manifest: Path | str, batch: Path | str, *, settings: Settings | Non
                 new = new.plus(request, price)
             if submits(where, in_doubt):
                 to_pay = to_pay.plus(request, price)
+        account = there.account()
     return Comparison(
         manifest=read_in,
         against=folder.root,
@@ -171,6 +181,7 @@ def against(manifest: Path | str, batch: Path | str, *, settings: Settings | Non
         dropped=nothing if there.plan is None else _rest(there.plan.head, kept, price),
         to_pay=to_pay,
         dropped_paid=dropped_paid,
+        account=account,
     )
 
 

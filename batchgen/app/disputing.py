@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from batchgen.adapters.folder_lock import is_held
-from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.accounting import price_per_image
 from batchgen.app.folder import BatchFolder
+from batchgen.app.opening import KnownBatch
 from batchgen.app.standing import moment
 from batchgen.disputes import Dispute, disputes
 from batchgen.model import FailureKind, Request, RequestKey, cost_of
@@ -36,16 +35,14 @@ class Disputed:
         return self.dispute.failure.kind is FailureKind.ANSWER_LOST
 
     @property
-    def images(self) -> int | None:
-        """How many were not delivered; None if nothing says how many were wanted."""
-        if self.dispute.missing is not None:
-            return self.dispute.missing
-        return None if self.request is None else self.request.samples
+    def images(self) -> int:
+        """How many were not delivered."""
+        return self.dispute.missing
 
     @property
     def cost(self) -> float | None:
         """Of what was not delivered, in the account's currency; None if unknown."""
-        return None if self.images is None else cost_of(self.images, self.price_per_image)
+        return cost_of(self.images, self.price_per_image)
 
 
 def disputed(out: Path | str) -> list[Disputed]:
@@ -56,10 +53,10 @@ def disputed(out: Path | str) -> list[Disputed]:
         StorageFailed: it cannot be read.
     """
     folder = BatchFolder(Path(out))
-    running = is_held(folder.root)
-    with JournalView(folder.journal) as journal:
-        found = [(key, one) for key, events in journal.disputed() for one in disputes(events, running=running)]
-        price = price_per_image(journal)
+    with KnownBatch(folder) as batch:
+        events_of = batch.journal.disputed()
+        found = [(key, one) for key, events in events_of for one in disputes(events, running=batch.running)]
+        price = price_per_image(batch.journal)
     keys = {key for key, _ in found}
     requests = {request.key: request for request in PlanFile(folder.plan) if request.key in keys} if keys else {}
     listed = [

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Protocol
 
 from batchgen.lifecycle import ENDED, MAY_STILL_EXIST, Record, State
-from batchgen.model import FailureKind, Request, RequestKey
+from batchgen.model import FailureKind, Request, RequestKey, RunId
 from batchgen.ports import Claim, Journal
 
 _LOOKED_UP_AT_ONCE = 1_000
@@ -41,6 +41,14 @@ class PlanFeed:
         first = await self.claim(1)
         self._claims = chain(first, self._claims)
         return not first
+
+    async def has_more(self, *, ended_by: RunId) -> bool:
+        """Whether something is left to claim that has not ended, or not in that run: it was to be tried again."""
+
+        def look() -> bool:
+            return any(claim.record.state not in ENDED or claim.record.run_id != ended_by for claim in self._claims)
+
+        return await asyncio.to_thread(look)
 
     async def claim(self, count: int) -> Sequence[Claim]:
         """See `ports.Feed`."""

@@ -1,7 +1,7 @@
-"""The batch in a folder as every command that plans for it finds it: whether it may be gone on with, and what it keeps.
+"""The batch in a folder as every command finds it: whether it is whole, may be gone on with, and what it keeps.
 
-A run, `plan --explain` and `plan --against` open a batch here, so that they refuse the same folders and count the same
-requests as paid for.
+`status` and its disputes look at a batch here; a run, `plan --explain` and `plan --against` open it for a manifest. So
+they refuse the same folders and count the same requests as paid for.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Self
 
 from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
+from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings
+from batchgen.app.wholeness import must_have_forgotten_nothing
+from batchgen.budget import NOTHING_SPENT, Account
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.explanation import Standing, standing
+from batchgen.explanation import Standing, standing, submits
 from batchgen.lifecycle import OPEN, Record, State, was_paid_for
 from batchgen.manifest import Manifest
 from batchgen.model import Request, RequestKey
@@ -26,29 +30,64 @@ from batchgen.planning import Plan
 _LOOKED_UP_AT_ONCE = 1_000
 
 
-class OpenedBatch(contextlib.AbstractContextManager["OpenedBatch"]):
+class KnownBatch(contextlib.AbstractContextManager["KnownBatch"]):
     """What a folder knows of its batch; nothing, if none was begun there.
 
-    Args:
-        manifest: what is to be run into the folder.
-
     Raises:
-        StorageFailed: its journal is gone.
-        UsageError: it was asked of another endpoint, or its own plan would be cut short.
+        StorageFailed: its journal is gone, or has forgotten what was paid for.
     """
 
-    def __init__(self, folder: BatchFolder, manifest: Manifest, settings: Settings) -> None:
+    def __init__(self, folder: BatchFolder) -> None:
         must_have_its_journal(folder)
-        self._folder, self._manifest, self._settings = folder, manifest, settings
+        self._folder = folder
         self.plan = _plan_in(folder)  #: None if there is none, or it is damaged
-        self._must_be_of(manifest.profile.endpoint)
-        self._must_stay_whole()
         self.running = is_held(folder.root) if folder.root.is_dir() else False
         self._journal = JournalView(folder.journal) if folder.journal.is_file() else None
+        self._journal_must_be_whole()
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._journal is not None:
             self._journal.__exit__()
+
+    @property
+    def journal(self) -> JournalView:
+        """Its journal.
+
+        Raises:
+            UsageError: there is none, since no batch was begun.
+        """
+        return self._journal or JournalView(self._folder.journal)
+
+    def _journal_must_be_whole(self) -> None:
+        if self._journal is None:
+            return
+        try:
+            must_have_forgotten_nothing(self._folder, self._journal)
+        except StorageFailed:
+            self._journal.__exit__()
+            raise
+
+
+class OpenedBatch(KnownBatch):
+    """The batch that a manifest is to be run into.
+
+    Raises:
+        StorageFailed: as KnownBatch.
+        UsageError: it was asked of another endpoint, or its own plan would be cut short.
+    """
+
+    def __init__(self, folder: BatchFolder, manifest: Manifest, settings: Settings) -> None:
+        super().__init__(folder)
+        self._manifest, self._settings = manifest, settings
+        try:
+            self._must_be_of(manifest.profile.endpoint)
+            self._must_stay_whole()
+        except UsageError:
+            self.__exit__()
+            raise
 
     @property
     def begun(self) -> bool:
@@ -85,6 +124,17 @@ class OpenedBatch(contextlib.AbstractContextManager["OpenedBatch"]):
             for request in some:
                 state = states.get(request.key)
                 yield request, standing(state, running=self.running), state is not None
+
+    def account(self) -> Account:
+        """What all runs have spent, of what the manifest allows."""
+        spent = accounting.spending(self._journal.tallies(), running=self.running) if self._journal else NOTHING_SPENT
+        return Account(budget=self._manifest.budget, price_per_image=self._manifest.price_per_image, spending=spent)
+
+    def to_submit(self) -> int:
+        """Images that a run would ask for, as long as nothing fails."""
+        in_doubt = self._settings.in_doubt or self._manifest.in_doubt
+        standings = self.standings(self.requests())
+        return sum(request.samples for request, where, _ in standings if submits(where, in_doubt))
 
     def records(self, requests: Sequence[Request]) -> Mapping[RequestKey, Record]:
         """Of those requests that the journal knows."""

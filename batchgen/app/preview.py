@@ -14,7 +14,7 @@ from batchgen.adapters.profiles import find_profile, profiles_with
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings, fingerprint
-from batchgen.budget import in_words, most_images
+from batchgen.budget import Account
 from batchgen.errors import StorageFailed, UsageError
 from batchgen.manifest import Manifest, WordsOf, no_words, read_manifest
 from batchgen.manifest.frozen import SUFFIX, is_frozen
@@ -34,6 +34,8 @@ class Preview:
     manifest: Manifest
     summary: PlanSummary
     out: Path  #: the batch folder that a run would write
+    account: Account  #: what runs into that folder have spent, of what may be spent
+    to_submit: int  #: images that a run would ask for: all, but for those of a batch that was begun
     table: Path | None = None  #: the file that all requests were written to, if one was asked for
 
     @property
@@ -45,13 +47,8 @@ class Preview:
         if self.summary.parted is not None:
             prompt = shown(self.summary.parted)
             yield f"images of one prompt fall in several parts of the dataset, as those of {prompt}."
-        budget, price = self.manifest.budget, self.manifest.price_per_image
-        most = most_images(budget, price)
-        if most is not None and self.summary.samples > most:
-            yield (
-                f"the plan asks for {self.summary.samples:,} images, and the budget is {in_words(budget, price)}: "
-                "a run stops there."
-            )
+        if (shortfall := self.account.shortfall(self.to_submit)) is not None:
+            yield shortfall
 
 
 def read(manifest: Path | str, settings: Settings, *, words_of: WordsOf = no_words) -> Manifest:
@@ -101,8 +98,20 @@ def _recorded_words(folder: BatchFolder) -> Mapping[str, str]:
 
 
 def batch_folder(batch_id: str, out: Path | str | None) -> BatchFolder:
-    """Where a batch lies: `outputs/<batch_id>` unless said otherwise; `{batch_id}` in *out* stands for the tag."""
-    return BatchFolder(Path(str(out or "outputs/{batch_id}").replace("{batch_id}", batch_id)))
+    """Where a batch lies: `outputs/<batch_id>` unless said otherwise; `{batch_id}` in *out* stands for the tag.
+
+    Raises:
+        UsageError: no folder can be called so.
+    """
+    root = Path(str(out or "outputs/{batch_id}").replace("{batch_id}", batch_id))
+    try:
+        root = root.expanduser()  # as a shell does it, but not in --out=~/pictures
+        root.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # whoever opens it says what is wrong with it, if anything is
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{str(root)[:80]} cannot be a folder: {error}. Name another --out.") from error
+    return BatchFolder(root)
 
 
 def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Settings | None = None) -> Preview:
@@ -117,7 +126,7 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
     Raises:
         UsageError: the file cannot be read.
         ManifestError: every problem found in it.
-        StorageFailed: the table cannot be written.
+        StorageFailed: the table cannot be written, or the batch whose budget it is cannot be read.
     """
     settings = settings or Settings()
     table = table_of(out)
@@ -128,7 +137,21 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
     summary = summarise(planned.entries(), price=read_in.price_per_image, prompts=SpillingFirsts())
     if table is not None:
         _write(planned, table, summary, settings)
-    return Preview(manifest=read_in, summary=summary, out=folder.root, table=table)
+    account = Account(budget=read_in.budget, price_per_image=read_in.price_per_image)
+    to_submit = summary.samples
+    if table is None and account.left is not None and folder.journal.is_file():
+        account, to_submit = _gone_on_with(folder, read_in, settings)
+    return Preview(
+        manifest=read_in, summary=summary, out=folder.root, table=table, account=account, to_submit=to_submit
+    )
+
+
+def _gone_on_with(folder: BatchFolder, manifest: Manifest, settings: Settings) -> tuple[Account, int]:
+    """What the batch in the folder has spent, and how many images a run would ask for."""
+    from batchgen.app.opening import OpenedBatch  # brings pyarrow
+
+    with OpenedBatch(folder, manifest, settings) as batch:
+        return batch.account(), batch.to_submit()
 
 
 def table_of(out: Path | str | None) -> Path | None:

@@ -32,9 +32,19 @@ class RunResult:
     account: Account  #: what all runs of the batch have spent, of what may be spent
     report: Path | None = None  #: the page to look at; None if there is none
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
+    cut_short: bool = False  #: whether it ended before all was submitted, or tried again, that was to be
 
     @classmethod
-    def of(cls, out: Path, *, run_id: RunId, stopped: str | None, account: Account, under_way: int = 0) -> RunResult:
+    def of(
+        cls,
+        out: Path,
+        *,
+        run_id: RunId,
+        stopped: str | None,
+        account: Account,
+        under_way: int = 0,
+        cut_short: bool = False,
+    ) -> RunResult:
         """Read from the batch's index.
 
         Raises:
@@ -56,15 +66,16 @@ class RunResult:
             account=account,
             report=folder.report if folder.report.is_file() else None,
             stopped=stopped,
+            cut_short=cut_short,
         )
 
     @property
     def exit_code(self) -> int:
         """What `batchgen run` ends with.
 
-        0 all stored, 3 some failed or were rejected, 6 not everything was asked for or answered.
+        0 all stored, 3 some failed or were rejected, 6 not everything was asked for, tried again or answered.
         """
-        if self.samples[Status.PENDING] or self.samples[Status.IN_DOUBT]:
+        if self.samples[Status.PENDING] or self.samples[Status.IN_DOUBT] or self.cut_short:
             return 6
         return 3 if self.samples[Status.FAILED] or self.samples[Status.REJECTED] else 0
 

@@ -10,8 +10,8 @@ import secrets
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -47,6 +47,7 @@ from batchgen.runner import Ports, RunLimits, Runner
 
 #: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
 _THUMBNAILS = 1_000
+_TAKEN = "another run, which has taken the folder"
 
 
 class Stopped(BatchgenError):
@@ -148,7 +149,8 @@ async def run_async(
     settings, switch = settings or Settings(), switch or StopSwitch()
     read_in, folder = await asyncio.to_thread(read_for, manifest, out, settings)
     run_id = new_run_id()
-    with _held(folder):
+    taken = partial(asyncio.get_running_loop().call_soon_threadsafe, switch.stop, _TAKEN)
+    with _held(folder, lost=taken):
         must_have_its_journal(folder)
         async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
             freezing = partial(frozen_plan, read_in, settings, folder, go_on=switch.go_on)
@@ -164,7 +166,14 @@ async def run_async(
         raise outcome.error
     under_way = await asyncio.to_thread(_under_way, folder)
     account = await asyncio.to_thread(batch.account)
-    return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped, under_way=under_way, account=account)
+    return RunResult.of(
+        folder.root,
+        run_id=batch.run_id,
+        stopped=outcome.stopped,
+        cut_short=outcome.cut_short,
+        under_way=under_way,
+        account=account,
+    )
 
 
 def run(
@@ -202,14 +211,20 @@ def run(
 
 
 @contextlib.contextmanager
-def _held(folder: BatchFolder) -> Iterator[None]:
-    """The folder, for this run alone. One that was made for nothing is taken away again."""
+def _held(folder: BatchFolder, *, lost: Callable[[], object]) -> Iterator[None]:
+    """The folder, for this run alone. One that was made for nothing is taken away again.
+
+    Args:
+        lost: called in another thread if another run takes it all the same.
+    """
     there = next(path for path in (folder.root, *folder.root.absolute().parents) if path.exists())
+    begun = True
     try:
-        with FolderLock(folder.root):
+        with FolderLock(folder.root, lost=lost):
+            begun = folder.journal.exists()  # another run may have begun it while this one waited
             yield
     except (UsageError, KeyMissing):
-        if there != folder.root and not folder.index.exists() and not (folder.root / "images").exists():
+        if there != folder.root and not begun and not folder.index.exists() and not (folder.root / "images").exists():
             shutil.rmtree(folder.root, ignore_errors=True)
             with contextlib.suppress(OSError):
                 for made in folder.root.absolute().parents:
@@ -227,6 +242,7 @@ def new_run_id() -> RunId:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
     stopped: str | None = None  #: why not all of it was submitted; None if it was
+    cut_short: bool = False  #: whether not all was submitted, or tried again, that was to be
     error: Exception | None = None  #: what the user must mend first
 
 
@@ -240,7 +256,11 @@ async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switc
     noted = {"version": version("batchgen"), **asdict(batch.facts), "budget": asdict(batch.manifest.budget)}
     journal.begin_run(json.dumps(noted, ensure_ascii=False))
     with contextlib.closing(_opened_log(batch)) as log:
-        return await _carry(batch, feed, journal, Observers(observer, log), switch)
+        outcome = await _carry(batch, feed, journal, Observers(observer, log), switch)
+    if outcome.stopped is None:
+        return outcome
+    rest = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
+    return replace(outcome, cut_short=await rest.has_more(ended_by=batch.run_id))
 
 
 async def _carry(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
+from batchgen.app.opening import KnownBatch
 from batchgen.budget import Account
 from batchgen.errors import UsageError
 from batchgen.lifecycle import Record, State
@@ -54,13 +54,13 @@ def status(out: Path | str) -> BatchStatus:
         StorageFailed: it cannot be read.
     """
     folder = BatchFolder(Path(out))
-    with JournalView(folder.journal) as journal:
+    with KnownBatch(folder) as batch:
+        journal, running = batch.journal, batch.running
         if not folder.plan.is_file():
             raise UsageError(f"{folder.root} has no plan yet: no run has got past planning. Run the manifest.")
         plan = PlanFile(folder.plan)
         tallies = journal.tallies()
         doubtful = dict(journal.in_state(State.IN_DOUBT, at_most=_SHOWN))
-        running = is_held(folder.root)
         if not running:  # what a run was about to hear when it ended is in doubt, too
             doubtful |= journal.in_state(State.SUBMITTING, at_most=_SHOWN - len(doubtful))
         runs = len(journal.runs())

@@ -65,16 +65,21 @@ class ProgressView(Observer):
             self._waiting.setdefault(request.key, (time.monotonic(), request))
         else:
             self._waiting.pop(request.key, None)
+        if before.state is State.STORED:  # reopened: it counts again when it has ended again
+            self._count(-before.stored)
         if after.state is State.STORED:
-            self._done += after.stored
+            self._count(after.stored)
             self._failed += len(after.missing) + len(after.images) - after.stored
-            if self._bar is not None:
-                self._bar.update(after.stored)
         elif after.state is State.FAILED:
             self._failed += request.samples
             if self._verbose and after.failure is not None:
                 self._say(f"failed: {_short(request.prompt)}: {after.failure.message}")
         self._refresh()
+
+    def _count(self, images: int) -> None:
+        self._done += images
+        if self._bar is not None:
+            self._bar.update(images)
 
     def paused(self, seconds: float, reason: str) -> None:
         """Say why nothing seems to happen."""

@@ -15,6 +15,7 @@ from batchgen.index.reading import (
     read_facts,
     read_schema,
     rows,
+    stamp_of,
 )
 from batchgen.index.splits import split_of, split_table, splits, write_splits
 from batchgen.index.writing import write
@@ -37,6 +38,7 @@ __all__ = [
     "split_of",
     "split_table",
     "splits",
+    "stamp_of",
     "write",
     "write_splits",
 ]

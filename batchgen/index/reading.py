@@ -82,11 +82,16 @@ def rows(path: Path) -> int:
 
 def is_current(path: Path, stamp: str) -> bool:
     """Whether there is an index, made from just that."""
+    return stamp_of(path) == stamp
+
+
+def stamp_of(path: Path) -> str | None:
+    """From what an index was made, as it was told when it was written; None if nothing there says so."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        stamp = (pq.read_metadata(path).metadata or {}).get(STAMP)
     except (OSError, pa.ArrowInvalid):
-        return False
-    return bool(metadata.get(STAMP) == stamp.encode())
+        return None
+    return None if stamp is None else bytes(stamp).decode()
 
 
 def counts(path: Path) -> dict[Status, int]:

@@ -318,9 +318,7 @@ class _Reading:
         except Refused as refusal:
             self._problems.refuse(self._batch_id_line, refusal)
         except KeyError as missing:
-            name = missing.args[0]
-            message = f"batch_id: there is no {{{name}}} for a whole batch."
-            self._problems.add(self._batch_id_line, message, "Use {date}, {datetime}, {manifest} or {env.NAME}.")
+            self._problems.refuse(self._batch_id_line, words.no_such_word(missing.args[0]))
         else:
             return safe_name(text, fallback=self._source.path.stem)
         raise self._problems.error()

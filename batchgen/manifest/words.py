@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
+from batchgen.manifest.problems import Refused
+
 #: Names that every text may have. `row` is each row's own.
 BUILT_IN = ("row", "date", "datetime", "manifest")
 #: Names of environment variables that may hold a secret.
@@ -35,6 +37,18 @@ def environment() -> Mapping[str, str]:
 
 def _is_harmless(name: str, value: str) -> bool:
     return not (_SECRET.search(name) or _WITH_PASSWORD.search(value))
+
+
+def no_such_word(name: str) -> Refused:
+    """What to say of a batch_id that names what nobody has said."""
+    if name.startswith("env."):
+        return Refused(
+            f"batch_id: {{{name}}} is not set, or may hold a secret.",
+            "Set it; of a batch that was begun with it, the folder will do: --out.",
+        )
+    return Refused(
+        f"batch_id: there is no {{{name}}} for a whole batch.", "Use {date}, {datetime}, {manifest} or {env.NAME}."
+    )
 
 
 class Words:

@@ -166,7 +166,7 @@ class Runner:
         kind = record.failure.kind if record.failure is not None else None
         if record.may_be_had or (record.job_id is not None and await self._may_exist(record.job_id, kind)):
             return await self._recorder.record(request, record, Reopened(ask=True))
-        return await self._submit_in_slot(request, record)
+        return await self._submit_anew(request, record)
 
     async def _may_exist(self, job_id: JobId, kind: FailureKind | None) -> bool:
         """Whether the API may have a job that failed so; one that a broken answer named, only if it says so."""
@@ -183,7 +183,15 @@ class Runner:
                 return await self._recorder.record(request, record, GaveUp(failure=failure))
             case InDoubt.RETRY:
                 # Once a run: an answer that is lost again is again in doubt, and paid for again perhaps.
-                return record if self._stop.pulled else await self._submit_in_slot(request, record)
+                return record if self._stop.pulled else await self._submit_anew(request, record)
+
+    async def _submit_anew(self, request: Request, record: Record) -> Record:
+        """Submit what may have been paid for. Refused for now, it is in doubt as it was before, and waits for room."""
+        doubted = record.doubted
+        record = await self._submit_in_slot(request, record)
+        while record.state is State.IN_DOUBT and record.doubted == doubted and not self._stop.pulled:
+            record = await self._submit_in_slot(request, record)
+        return record
 
     async def _submit_in_slot(self, request: Request, record: Record) -> Record:
         """From the submission to the end of the job: as long as it counts as in flight at the API."""

@@ -6,18 +6,21 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from batchgen.errors import StorageFailed, UsageError
-from batchgen.lifecycle import Event, Record, State
-from batchgen.model import RequestKey
+from batchgen.lifecycle import Event, IllegalStep, Record, State, advance
+from batchgen.model import RequestKey, RunId
 
 #: "bgen": says what kind of file it is, to `file` and to us.
 _APPLICATION_ID = 0x6267656E
-_VERSION = 1
-_SCHEMA = """
+#: Of runs, events and records together. What an older version kept of runs and events is read; its records are added up
+#: anew.
+_VERSION = 2
+_FACTS = """
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY,
     started_at REAL NOT NULL,           -- seconds since the epoch, UTC
@@ -30,6 +33,8 @@ CREATE TABLE events (                   -- append-only: rows are never changed o
     run_id TEXT NOT NULL,
     event TEXT NOT NULL                 -- JSON, its `kind` says which
 ) STRICT;
+"""
+_RECORDS = """
 CREATE TABLE records (                  -- what the events of each request add up to
     request_key TEXT PRIMARY KEY,
     state TEXT NOT NULL,
@@ -54,7 +59,7 @@ record_json: TypeAdapter[Record] = TypeAdapter(Record)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The journal at *path*, made if it is not there."""
+    """The journal at *path*, made if it is not there, and brought up to date if an older version wrote it."""
     with translated(path):
         connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
@@ -63,6 +68,8 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             if version == 0:
                 _create(connection)
+            elif version < _VERSION:
+                _bring_up_to_date(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -76,8 +83,15 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
     with translated(path):
         connection = sqlite3.connect(_address_to_look(path), uri=True, timeout=30)
         try:
-            if _known_version(connection, path) == 0:
+            version = _known_version(connection, path)
+            if version == 0:
                 raise StorageFailed(f"{path} is empty: no run has begun in this folder yet.")
+            if version < _VERSION:
+                raise StorageFailed(
+                    f"{path} was written by an older batchgen (journal version {version}, this one knows {_VERSION}). "
+                    "Nothing was changed and nothing is lost; a run of the manifest brings it up to date, "
+                    "with --max-images 0 without submitting anything."
+                )
         except BaseException:
             connection.close()
             raise
@@ -132,8 +146,47 @@ def is_full(answer: Record | Exception) -> bool:
 def _create(connection: sqlite3.Connection) -> None:
     # One transaction: a crash leaves either no journal or a whole one.
     connection.executescript(
-        f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION}; COMMIT;"
+        f"BEGIN; {_FACTS} {_RECORDS}"
+        f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION}; COMMIT;"
     )
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    """Keep runs and events as they are, and make the records anew; in one transaction, as `_create`."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("DROP TABLE IF EXISTS records")
+        for statement in _RECORDS.split(";")[:-1]:
+            connection.execute(statement)
+        for key, record in added_up(connection):
+            put_record(connection, key, record)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    except ValueError as error:
+        raise StorageFailed(
+            f"{path} was written by an older batchgen, and this one cannot read all of it: {error}. "
+            "Nothing was changed; go on with the batchgen that wrote it, or name another --out."
+        ) from error
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def added_up(connection: sqlite3.Connection) -> Iterator[tuple[RequestKey, Record]]:
+    """What the events of each request amount to; by key, streamed.
+
+    Raises:
+        ValueError: an event cannot be read, or cannot follow those before it.
+    """
+    events = connection.execute("SELECT request_key, seq, at, run_id, event FROM events ORDER BY request_key, seq")
+    for key, steps in groupby(events, key=lambda row: row[0]):
+        record = Record()
+        for _, number, at, run_id, text in steps:
+            try:
+                record = advance(record, event_json.validate_json(text), at=at, run_id=RunId(run_id))
+            except (ValueError, IllegalStep) as error:
+                raise ValueError(f"its event {number} makes no sense") from error
+        yield RequestKey(key), record
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from batchgen.adapters.journal.database import (
+    added_up,
     connect_to_look,
     event_json,
     keys_in,
@@ -19,7 +20,7 @@ from batchgen.adapters.journal.database import (
     states_of,
     translated,
 )
-from batchgen.lifecycle import Event, Record, State, advance
+from batchgen.lifecycle import Event, Record, State
 from batchgen.model import RequestKey, RunId
 
 
@@ -117,14 +118,10 @@ class JournalView:
         Raises:
             StorageFailed: the file is damaged, or an event cannot be read.
         """
-        events = "SELECT request_key, at, run_id, event FROM events ORDER BY request_key, seq"
         with translated(self._path):
             self._must_be_whole()
-            for key, steps in groupby(self._connection.execute(events), key=lambda row: row[0]):
-                record = Record()
-                for _, at, run_id, text in steps:
-                    record = advance(record, event_json.validate_json(text), at=at, run_id=run_id)
-                yield RequestKey(key), self._kept(key), record
+            for key, record in added_up(self._connection):
+                yield key, self._kept(key), record
 
     def _must_be_whole(self) -> None:
         (verdict,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -137,6 +134,20 @@ class JournalView:
             return None if row is None else record_json.validate_json(row[0])
         except ValueError:
             return None
+
+    def has_run(self, run_id: RunId) -> bool:
+        """Whether that run was begun."""
+        with translated(self._path):
+            return self._connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone() is not None
+
+    def has_event(self, key: RequestKey, kind: str, *, run_id: RunId) -> bool:
+        """Whether that run noted such an event of the request; quick if it is among the newest."""
+        sql = (
+            "SELECT 1 FROM events WHERE request_key = ? AND run_id = ? AND json_extract(event, '$.kind') = ?"
+            " ORDER BY seq DESC LIMIT 1"
+        )
+        with translated(self._path):
+            return self._connection.execute(sql, (key, run_id, kind)).fetchone() is not None
 
     def last_event(self) -> int:
         """The number of the newest event; 0 if there is none. Equal numbers mean an unchanged batch."""

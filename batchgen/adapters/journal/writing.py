@@ -57,6 +57,7 @@ class SQLiteJournal:
         self._run_id = run_id
         self._clock = clock
         self._open: dict[RequestKey, Record] = {}  #: what is in flight; the writer's own
+        self._version = -1  #: of the database when `_open` was right
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._reader = connect(path)
         self._connection = connect(path)
@@ -173,6 +174,7 @@ class SQLiteJournal:
         try:
             with translated(self._path), connection:
                 connection.execute("BEGIN IMMEDIATE")
+                self._forget_what_others_changed(connection)
                 for entry in batch:
                     try:
                         after = self._append(connection, entry, staged)
@@ -183,6 +185,13 @@ class SQLiteJournal:
         except Exception as failed:  # noqa: BLE001  # this thread must live: others wait for its answers
             return [(entry, failed) for entry in batch], None
         return answers, staged
+
+    def _forget_what_others_changed(self, connection: sqlite3.Connection) -> None:
+        """Nobody else writes while a run holds the folder; should somebody all the same, no step is built on sand."""
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._open.clear()
+            self._version = version
 
     def _let_ballast_go(self) -> bool:
         """Make room on a full disk; False if that was done already."""

@@ -80,7 +80,8 @@ def _next_step(result: RunResult, again: str) -> str:
     if counts[Status.IN_DOUBT]:
         return f"Next: `{again} --in-doubt retry` submits them again, `--in-doubt fail` gives them up"
     if result.failed_requests:
-        return f"Next: `{again} --retry failed` tries {plural(result.failed_requests, 'failed request')} again"
+        failed = plural(result.failed_requests, "failed request")
+        return f"Next: {_unless_it_is_paid_for(result)}`{again} --retry failed` tries {failed} again"
     seen = result.report or result.out / "images"
     return f"Next: look at {seen}, or load it with pandas.read_parquet('{result.out}/metadata.parquet')"
 
@@ -88,6 +89,8 @@ def _next_step(result: RunResult, again: str) -> str:
 def _unless_it_is_paid_for(result: RunResult) -> str:
     """What comes first where the budget does not cover what is still to make."""
     to_make, left = result.samples[Status.PENDING] - result.account.spending.under_way, result.account.left
+    if result.cut_short and not result.samples[Status.PENDING]:  # it was to try again what has failed
+        to_make += result.samples[Status.FAILED]
     if left is None or left >= to_make:
         return ""
     return f"raise the budget, which covers {left:,} of the {plural(to_make, 'image')} still to make, and "
@@ -123,6 +126,8 @@ def status_text(found: BatchStatus) -> str:
     if found.doubts:
         lines.append("In doubt (submitted, and the answer lost; may have been paid for):")
         lines += [_doubt_line(doubt) for doubt in found.doubts]
+        if (more := found.requests[State.IN_DOUBT] - len(found.doubts)) > 0:
+            lines.append(f"  … and {more:,} more")
         lines.append(f"  all that may be worth a word with the provider: `batchgen status {found.out} --disputes`")
     return "\n".join(lines)
 

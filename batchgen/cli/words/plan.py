@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from batchgen.budget import in_words
+from batchgen.budget import Account, in_words
+from batchgen.cli.words.account import account_json
 from batchgen.cli.words.phrases import hanging, money, plural, request_json
 from batchgen.explanation import Standing, submits
 from batchgen.manifest.names import written
@@ -55,7 +56,8 @@ def _facts(preview: Preview) -> Iterator[tuple[str, str]]:
     price = manifest.price_per_image
     yield "cost", money(summary.cost) + (f" ({price:g} an image)" if price else "")
     if manifest.budget != NO_BUDGET:
-        yield "budget", in_words(manifest.budget, price)
+        spent, left = preview.account.spending.total, preview.account.left
+        yield "budget", in_words(manifest.budget, price) + (f", {left:,} left" if spent and left is not None else "")
     yield "at once", plural(manifest.concurrency, "job")
     if manifest.dimensions:
         yield "sweep", " × ".join(f"{name} {size:,}" for name, size in manifest.dimensions)
@@ -139,11 +141,16 @@ def explanation_text(found: Explanation) -> str:
             lines.append(hanging("", f"{_which(one.request)}: {one.why}", indent=indent))
         if shown and amount.requests > len(shown):
             lines.append(f"  … and {amount.requests - len(shown):,} more (--show N shows more)")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_shortfall(found.account, found.to_pay)])
 
 
 def _warnings(manifest: Manifest) -> list[str]:
     return [_warning(warning) for warning in manifest.warnings]
+
+
+def _shortfall(account: Account, images: int) -> list[str]:
+    told = account.shortfall(images)
+    return [] if told is None else [_warning(told)]
 
 
 def _warning(text: str) -> str:
@@ -175,6 +182,7 @@ def explanation_json(found: Explanation) -> dict[str, Any]:
         "begun": found.begun,
         "warnings": list(found.manifest.warnings),
         **{standing.value: _amount_json(amount) for standing, amount in found.amounts.items()},
+        **account_json(found.account),
         "requests": [
             {**request_json(one.request), "standing": one.standing.value, "why": one.why} for one in found.shown
         ],
@@ -197,6 +205,7 @@ def comparison_text(found: Comparison) -> str:
             hanging("kept", _amount(found.kept), indent=_FACT),
             hanging("dropped", _amount(found.dropped) + stay, indent=_FACT),
             f"A run into {found.against} would submit {_amount(found.to_pay)}.",
+            *_shortfall(found.account, found.to_pay.samples),
         ]
     )
 
@@ -211,6 +220,7 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
         "kept": _amount_json(found.kept),
         "dropped": {**_amount_json(found.dropped), "paid_requests": found.dropped_paid},
         "to_pay": _amount_json(found.to_pay),
+        **account_json(found.account),
     }
 
 

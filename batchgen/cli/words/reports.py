@@ -21,6 +21,7 @@ _SHOWN = 20
 _ADVICE = {
     Remedy.REPAIR: "`batchgen check {out} --repair` mends that",
     Remedy.DOWNLOAD: "`batchgen check {out} --repair` has the next run download them again, at no cost",
+    Remedy.JOURNAL: "put it back whole, with the -wal file beside it if there was one; runs are refused until then",
     Remedy.MANIFEST: "run the manifest as it was with --out {out}; a copy of it is in {out}/.batchgen",
     Remedy.USER: "look at them yourself; nothing that may have been paid for is ever deleted",
 }
