@@ -487,9 +487,8 @@ def parti() -> Path:
 
 
 def test_a_published_table_with_a_capital_in_its_header_is_told_what_is_meant() -> None:
-    assert [problem.hint for problem in problems(parti())] == [
-        "Did you mean prompt? Rename it, or map it: columns: {Prompt: prompt}."
-    ]
+    mapped = "in a .yaml, prompts: {file: PartiPrompts.tsv, columns: {Prompt: prompt}}"
+    assert [problem.hint for problem in problems(parti())] == [f"Did you mean prompt? Rename it, or map it: {mapped}."]
 
 
 def test_a_published_table_of_1632_prompts_is_read_exactly(write: Write) -> None:
