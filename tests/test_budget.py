@@ -345,9 +345,10 @@ def test_a_budget_that_stops_a_retry_stops_the_run(tmp_path: Path) -> None:
         retry = frozenset(FailureKind)
         second = there.run(budget=Budget(images=16), retry=retry)
         assert (second.exit_code, second.cut_short, simulator.audit().accepted) == (6, True, 8)
-        told = words.result_text(second, again=["batchgen", "run", "m.yaml"])
+        told = words.result_text(second, again=["batchgen", "run", "m.yaml", "--budget", "images=16", "-q"])
         assert "stopped: the budget of 16 images is spent" in told
         assert "Next: raise the budget, which covers 0 of the 8 images still to make, and `batchgen run m.yaml" in told
+        assert "`batchgen run m.yaml --budget … -q --retry failed`" in told
         # What a cap on the run alone keeps from being tried again stays failed: no later run pays for it unasked.
         third = there.run(budget=Budget(images=100), retry=retry, max_images=2)
         assert (third.exit_code, simulator.audit().accepted) == (6, 9)

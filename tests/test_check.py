@@ -164,6 +164,28 @@ def test_a_plan_that_is_lost_or_damaged_is_made_anew_by_its_manifest(
     assert place.simulator.audit().accepted == 3
 
 
+def test_without_its_plan_a_batch_still_tells_what_the_journal_knows(place: Place) -> None:
+    (place.out / ".batchgen/plan.parquet").unlink()
+    with pytest.raises(batchgen.StorageFailed, match=r"plan.parquet is missing.* 3 requests and 6 stored images"):
+        batchgen.status(place.out)
+
+
+@pytest.mark.parametrize("leading", ["../victim.png", "images/../../victim.png"])
+def test_a_journal_that_names_a_file_outside_of_the_folder_has_it_neither_read_nor_moved(
+    place: Place, leading: str
+) -> None:
+    victim = place.folder / "victim.png"
+    victim.write_bytes(b"somebody's")
+    name = images(place)[0].relative_to(place.out).as_posix()
+    with sqlite3.connect(place.out / ".batchgen/journal.sqlite") as connection:
+        for table, column in (("events", "event"), ("records", "record")):
+            connection.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (name, leading))
+    connection.close()
+    assert "leads out of the folder" in str(check(place.out).flaws)
+    check(place.out, repair=True)
+    assert victim.read_bytes() == b"somebody's"
+
+
 def test_requests_that_were_paid_for_and_are_in_no_plan_are_named(place: Place) -> None:
     plan = place.out / ".batchgen/plan.parquet"
     other = place.folder / "other"

@@ -296,8 +296,8 @@ def test_a_signal_that_was_to_be_ignored_is_ignored(folder: Path) -> None:
     assert run.returncode == 0
 
 
-def test_status_of_a_folder_that_was_only_planned_in_is_a_sentence(folder: Path) -> None:
+def test_status_of_a_folder_whose_plan_is_gone_says_what_the_journal_knows(folder: Path) -> None:
     batchgen("run", "small.yaml", folder=folder)
     (folder / "outputs/small/.batchgen/plan.parquet").unlink()
     done = batchgen("status", "outputs/small", folder=folder)
-    assert (done.returncode, "has no plan yet" in done.stderr) == (2, True)
+    assert (done.returncode, "plan.parquet is missing" in done.stderr) == (5, True)

@@ -76,6 +76,14 @@ def test_a_journal_without_the_file_that_holds_its_newest_events_is_refused(kill
     assert killed.simulator.audit().accepted == 3
 
 
+def test_images_without_any_journal_are_not_paid_for_again(place: Place) -> None:
+    place.run()
+    shutil.rmtree(place.out / ".batchgen")
+    (place.out / "metadata.parquet").unlink()
+    with pytest.raises(batchgen.StorageFailed, match="everything would be paid for again"):
+        place.run()
+
+
 def test_an_older_journal_is_refused_by_what_the_log_tells(place: Place) -> None:
     place.run(limit=1)
     shutil.copy(place.out / ".batchgen/journal.sqlite", place.folder / "older")

@@ -100,8 +100,18 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        message = f"The frozen plan {path} cannot be read ({error}). Remove it and run the manifest again."
-        raise StorageFailed(message) from error
+        raise StorageFailed(_why(path, error)) from error
+
+
+def _why(path: Path, error: Exception) -> str:
+    if not path.parent.is_dir():
+        return (
+            f"The folder {path.parent.parent} is no longer there: it was moved or removed meanwhile. Its journal knows "
+            "what was submitted: go on where it lies now (--out); a new folder would pay for all of it again."
+        )
+    if not path.is_file():
+        return f"The frozen plan {path} is missing. Run the manifest again, which makes it anew."
+    return f"The frozen plan {path} cannot be read ({error}). Remove it and run the manifest again."
 
 
 def freeze(requests: Iterable[Request], path: Path, origin: PlanHead) -> PlanHead:

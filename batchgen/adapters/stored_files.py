@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from batchgen.errors import StorageFailed
 from batchgen.model import REJECTED_FOLDER
@@ -16,14 +16,18 @@ from batchgen.soundness import Measured
 _PART = ".part"
 
 
-def measured(path: Path, *, expected_bytes: int) -> Measured | None:
+def measured(folder: Path, name: str, *, expected_bytes: int) -> Measured | None:
     """What the file is; its bytes are read only where its length is right. None if there is no file.
 
     Args:
+        name: relative to the batch folder, with forward slashes. A journal from elsewhere may say anything: a file
+            outside of the folder is not looked at.
         expected_bytes: its length as it should be.
     """
+    if _leads_out(name):
+        return Measured(bytes=0, sha256=None, error="its name leads out of the folder")
     try:
-        with path.open("rb") as file:
+        with (folder / name).open("rb") as file:
             length = os.fstat(file.fileno()).st_size
             right = length == expected_bytes
             return Measured(bytes=length, sha256=hashlib.file_digest(file, "sha256").hexdigest() if right else None)
@@ -31,6 +35,10 @@ def measured(path: Path, *, expected_bytes: int) -> Measured | None:
         return None
     except OSError as error:
         return Measured(bytes=0, sha256=None, error=error.strerror or str(error))
+
+
+def _leads_out(name: str) -> bool:
+    return PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name or ":" in name
 
 
 def image_files(folder: Path) -> Iterator[str]:
@@ -76,11 +84,13 @@ def remove(path: Path) -> None:
 
 
 def set_aside(folder: Path, name: str) -> None:
-    """Move a damaged image out of the way, into `.batchgen/damaged/`; a file that is not there is none.
+    """Move a damaged image out of the way, into `.batchgen/damaged/`; what lies outside of the folder stays there.
 
     Raises:
         StorageFailed: the disk does not let it go.
     """
+    if _leads_out(name):
+        return
     target = folder / ".batchgen" / "damaged" / name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

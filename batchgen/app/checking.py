@@ -119,7 +119,7 @@ def _survey(folder: BatchFolder, progress: Progress) -> _Found:
 
 
 def _judge(root: Path, key: RequestKey, stored: StoredImage) -> Flaw | None:
-    measured = stored_files.measured(root / stored.file_name, expected_bytes=stored.image.bytes)
+    measured = stored_files.measured(root, stored.file_name, expected_bytes=stored.image.bytes)
     return judge_image(key, stored, measured)
 
 

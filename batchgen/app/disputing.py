@@ -20,7 +20,7 @@ class Disputed:
     """A submission worth a word with the provider."""
 
     request_key: RequestKey
-    request: Request | None  #: None if the frozen plan no longer asks for it
+    request: Request | None  #: None if the frozen plan is missing, or no longer asks for it
     dispute: Dispute
     price_per_image: float | None  #: in the account's currency; None if nobody said
 
@@ -58,7 +58,8 @@ def disputed(out: Path | str) -> list[Disputed]:
         found = [(key, one) for key, events in events_of for one in disputes(events, running=batch.running)]
         price = price_per_image(batch.journal)
     keys = {key for key, _ in found}
-    requests = {request.key: request for request in PlanFile(folder.plan) if request.key in keys} if keys else {}
+    planned = PlanFile(folder.plan) if keys and folder.plan.is_file() else ()
+    requests = {request.key: request for request in planned if request.key in keys}
     listed = [
         Disputed(request_key=key, request=requests.get(key), dispute=one, price_per_image=price) for key, one in found
     ]

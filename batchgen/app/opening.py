@@ -185,11 +185,17 @@ def must_have_its_journal(folder: BatchFolder) -> None:
     """
     journal = folder.journal
     gone = not journal.is_file() or journal.stat().st_size == 0
-    if gone and (folder.plan.is_file() or folder.index.is_file()):
+    if gone and (folder.plan.is_file() or folder.index.is_file() or _holds_images(folder)):
         raise StorageFailed(
             f"{folder.root} holds a batch, but its journal {journal} is missing or empty, and without it everything "
             "would be paid for again. Nothing was sent; put the journal back, or name another --out."
         )
+
+
+def _holds_images(folder: BatchFolder) -> bool:
+    with contextlib.suppress(OSError):
+        return any((folder.root / "images").iterdir())
+    return False
 
 
 def _plan_in(folder: BatchFolder) -> PlanFile | None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batchgen.adapters.journal import JournalView
+from batchgen.adapters.journal import JournalView, Tally
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
 from batchgen.app.opening import KnownBatch
 from batchgen.budget import Account
-from batchgen.errors import UsageError
+from batchgen.errors import BatchgenError, StorageFailed, UsageError
 from batchgen.lifecycle import Record, State
 from batchgen.model import Request
 
@@ -57,7 +57,7 @@ def status(out: Path | str) -> BatchStatus:
     with KnownBatch(folder) as batch:
         journal, running = batch.journal, batch.running
         if not folder.plan.is_file():
-            raise UsageError(f"{folder.root} has no plan yet: no run has got past planning. Run the manifest.")
+            raise _without_plan(folder, journal.tallies())
         plan = PlanFile(folder.plan)
         tallies = journal.tallies()
         doubtful = dict(journal.in_state(State.IN_DOUBT, at_most=_SHOWN))
@@ -86,6 +86,16 @@ def status(out: Path | str) -> BatchStatus:
         attempts=sum(tally.attempts for tally in tallies.values()),
         account=account,
         doubts=[_doubt(request, doubtful[request.key], account) for request in wanted_doubts],
+    )
+
+
+def _without_plan(folder: BatchFolder, tallies: Mapping[State, Tally]) -> BatchgenError:
+    known, images = sum(tally.requests for tally in tallies.values()), sum(tally.images for tally in tallies.values())
+    if not known:
+        return UsageError(f"{folder.root} has no plan yet: no run has got past planning. Run the manifest.")
+    return StorageFailed(
+        f"The frozen plan {folder.plan} is missing. The journal knows {known:,} requests and {images:,} stored images. "
+        "Run the manifest again: it makes the plan anew, and pays for nothing twice."
     )
 
 

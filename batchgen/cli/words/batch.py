@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -74,14 +75,16 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
 
 
 def _next_step(result: RunResult, again: str) -> str:
-    counts = result.samples
+    counts, raise_it = result.samples, _unless_it_is_paid_for(result)
+    if raise_it:  # what was typed would stop at once again
+        again = re.sub(r"--budget[ =]\S+=\S+", "--budget …", again)
     if counts[Status.PENDING]:
-        return f"Next: {_unless_it_is_paid_for(result)}go on with `{again}`"
+        return f"Next: {raise_it}go on with `{again}`"
     if counts[Status.IN_DOUBT]:
         return f"Next: `{again} --in-doubt retry` submits them again, `--in-doubt fail` gives them up"
     if result.failed_requests:
         failed = plural(result.failed_requests, "failed request")
-        return f"Next: {_unless_it_is_paid_for(result)}`{again} --retry failed` tries {failed} again"
+        return f"Next: {raise_it}`{again} --retry failed` tries {failed} again"
     seen = result.report or result.out / "images"
     return f"Next: look at {seen}, or load it with pandas.read_parquet('{result.out}/metadata.parquet')"
 
