@@ -185,8 +185,9 @@ def test_failures_that_stay_are_not_tried_again(code: str, template: dict[str, A
     assert not failed(body).retryable
 
 
-def test_what_the_api_says_of_another_try_goes_before_its_code() -> None:
-    assert failed({"code": "INPUT_INVALID", "retryable": True}).retryable
+def test_a_code_that_leaves_no_hope_is_not_tried_again_whatever_the_api_says_beside_it() -> None:
+    assert not failed({"code": "INPUT_INVALID", "retryable": True}).retryable
+    assert not failed({"code": "CONTENT_POLICY_VIOLATION", "retryable": True}).retryable
     assert not failed({"error": {"code": "MODEL_ERROR", "retryable": False}}).retryable
 
 
@@ -203,6 +204,30 @@ def test_what_the_api_will_not_draw_is_not_tried_again(body: dict[str, object]) 
     given = failed(body)
     assert given.failure.kind is FailureKind.CONTENT_POLICY
     assert not given.retryable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "moderation service timed out, please try again",
+        "CUDA out of memory for prompt 'a worker with a safety helmet'",
+        "could not draw 'a safety helmet'",
+    ],
+)
+def test_words_beside_a_failure_that_passes_are_no_policy(error: str) -> None:
+    given = failed({"error": error})
+    assert (given.failure.kind, given.retryable) == (FailureKind.JOB_FAILED, True)
+
+
+def test_a_503_that_says_when_to_come_back_and_names_a_job_is_asked_about_first() -> None:
+    doubt = submit_error(AnswerInDoubt, 503, {"id": "7", "error": "upstream busy"}, retry_after="1")
+    assert doubt.job_id == "7"
+    submit_error(TryLater, 503, {"error": "upstream busy"}, retry_after="1")
+
+
+@pytest.mark.parametrize("body", [[{"id": "7"}], {"data": {"id": "7"}}])
+def test_a_job_is_known_by_its_id_wherever_that_is_wrapped(body: object) -> None:
+    assert READER.submission(answer(202, body)) == Accepted(job_id=JobId("7"))
 
 
 def test_a_safety_model_that_broke_down_is_a_failure_that_passes() -> None:
@@ -406,9 +431,9 @@ def test_a_failure_code_says_whether_another_try_has_hope(code: str, retryable: 
     assert (given.blocked is not None) == code.startswith("INSUFFICIENT_")
 
 
-def test_the_apis_own_word_on_another_try_goes_before_its_code() -> None:
+def test_the_apis_own_word_on_another_try_goes_before_a_code_that_leaves_hope() -> None:
     assert not current_failure("MODEL_ERROR", retryable=False).retryable
-    assert current_failure("INPUT_INVALID", retryable=True).retryable
+    assert not current_failure("INPUT_INVALID", retryable=True).retryable
 
 
 def test_an_invalid_input_is_a_refusal_and_a_content_policy_a_kind_of_its_own() -> None:
@@ -741,3 +766,30 @@ def test_no_answer_to_a_question_raises_a_foreign_error_or_leaves_a_doubt(got: A
 @given(JSON)
 def test_any_json_is_read_as_it_was_written(value: object) -> None:
     assert repr(read_json(json.dumps(value).encode())) == repr(json.loads(json.dumps(value)))
+
+
+SLASHED = "sk/ab+cd9876=="
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        SLASHED,
+        "sk%2Fab%2Bcd9876%3D%3D",
+        "sk%2fab%2bcd9876==",
+        r"sk\/ab+cd9876==",
+        r"sk\\/ab+cd9876\u003d\u003d",
+        "sk&#x2F;ab&#43;cd9876&#x3D;&#061;",
+    ],
+)
+def test_a_key_is_kept_out_however_a_server_spells_it(spelled: str) -> None:
+    wording = Wording(SLASHED)
+    assert wording.without_secret(f"key {spelled} end") == "key … end"
+    body = f"<html><pre>X-Key: {spelled}</pre>{{".encode()
+    assert "9876" not in wording.said(body, fields=()).message + (wording.kept(body) or "")
+
+
+@pytest.mark.parametrize("before", range(7_960, 8_000, 3))
+def test_no_half_of_a_key_is_left_where_a_page_is_cut(before: int) -> None:
+    page = b"<style>" + b"x" * before + b"</style>X-Key: " + SLASHED.encode() + b" was wrong"
+    assert "cd98" not in Wording(SLASHED).said(page, fields=()).message

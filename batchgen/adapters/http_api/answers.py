@@ -85,10 +85,11 @@ class AnswerReader:
             return Accepted(job_id=job_id)
         if 400 <= answer.status < 500:
             raise self._refused(answer, said)
+        job_id = self._job_id(said.content or {})
         wait = retry_after(answer.headers.get("retry-after"), now=answer.at)
-        if answer.status == 503 and wait is not None:
+        if answer.status == 503 and wait is not None and job_id is None:
             raise TryLater(retry_after=wait, **self._facts(answer, said))
-        raise AnswerInDoubt(job_id=self._job_id(said.content or {}), **self._facts(answer, said))
+        raise AnswerInDoubt(job_id=job_id, **self._facts(answer, said))
 
     def job_status(self, answer: Answer) -> JobStatus:
         """Where a job stands.
@@ -197,8 +198,10 @@ class AnswerReader:
         return TryLater(retry_after=_wait(answer, said), capacity=capacity, **self._facts(answer, said))
 
     def _job_id(self, content: Mapping[str, Any]) -> JobId | None:
-        for name in (*self._profile.fields.job_id, *_ID_FIELDS):
-            value = content.get(name)
+        inner = content.get("data")
+        holders = [content, inner] if isinstance(inner, dict) else [content]
+        names = (*self._profile.fields.job_id, *_ID_FIELDS)
+        for value in (holder.get(name) for holder in holders for name in names):
             text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
             if text.strip() and len(text) <= _LONGEST_ID and _is_unicode(text):
                 return JobId(text)
@@ -254,14 +257,16 @@ def _kind(said: Said) -> FailureKind:
 
 
 def _is_retryable(said: Said) -> bool:
-    """What the API says itself; else what its code means; an unknown failure may be tried again."""
+    """Not where its code leaves no hope; else what the API says itself; an unknown failure may be tried again."""
+    code = said.code or ""
+    if said.has_policy_code or code in _HOPELESS_CODES or code.startswith("INSUFFICIENT_"):
+        return False  # whatever else it says: it would be paid for again
     content = said.content or {}
     nested = content.get("error")
     for holder in (content, nested if isinstance(nested, dict) else {}):
         if isinstance(holder.get("retryable"), bool):
             return bool(holder["retryable"])
-    code = said.code or ""
-    return not (said.is_policy or code in _HOPELESS_CODES or code.startswith("INSUFFICIENT_"))
+    return not said.is_policy
 
 
 def _message(answer: Answer, said: Said) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 #: Characters of a message that are kept.
 MESSAGE_LENGTH = 500
@@ -38,7 +38,14 @@ _PASSING_CODES = frozenset(
         "INTERNAL_ERROR",
     }
 )
-_POLICY = re.compile(r"content[ _-]?polic|\bsafety\b|\bnsfw\b|\bmoderation\b", re.IGNORECASE)
+_POLICY = re.compile(
+    r"content[ _-]?polic|\bnsfw\b|\b(safety|moderation)[ -](system|filter|check|polic|guideline)"
+    r"|\b(block|flag|reject|refus|violat|unsafe|disallow|not allowed)\w*\b.{0,60}\b(safety|moderation)\b"
+    r"|\b(safety|moderation)\b.{0,60}\b(block|flag|reject|refus|violat)",
+    re.IGNORECASE,
+)
+#: What passes, whatever words stand beside it: a prompt may be repeated, and a service that looks at prompts be down.
+_PASSING = re.compile(r"timed?[ -]?out|try again|temporar|unavailable|out of memory", re.IGNORECASE)
 _POLICY_CODE = re.compile(r"CONTENT_POLICY|SAFETY|NSFW|MODERATION")
 _INVISIBLE = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
@@ -57,7 +64,7 @@ class Said:
         """Whether the API will not draw this, ever. The pages of gateways do not count."""
         if self.content is None or self.code in _PASSING_CODES:
             return False
-        return self.has_policy_code or bool(_POLICY.search(self.message))
+        return self.has_policy_code or bool(_POLICY.search(self.message) and not _PASSING.search(self.message))
 
     @property
     def has_policy_code(self) -> bool:
@@ -78,11 +85,10 @@ class Wording:
 
     def keep(self, secret: str) -> None:
         """Keep one more secret out of what it gives."""
-        spellings = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
-        spellings |= {html.escape(secret), " ".join(secret.split())}
-        self._spellings |= spellings
-        longest_first = sorted(filter(None, self._spellings), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if longest_first else None
+        for text in filter(None, (secret, " ".join(secret.split()))):
+            self._spellings.add("".join(map(_spellings, text)))
+        longest_first = sorted(self._spellings, key=len, reverse=True)
+        self._pattern = re.compile("|".join(longest_first), re.IGNORECASE) if longest_first else None
 
     def __repr__(self) -> str:
         return "Wording(secret=…)"
@@ -104,11 +110,21 @@ class Wording:
             fields: where its message may be; the first one that holds anything counts.
         """
         value = read_json(body)
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+            value = value[0]
         if not isinstance(value, dict):
-            text = _plain(body) if value is None else _words(value)
+            text = self._plain(body) if value is None else _words(value)
             return Said(content=None, message=self.line(text), code=None)
         text = next((words for name in fields if (words := _words(value.get(name)))), "")
         return Said(content=value, message=self.line(text), code=self._code(value, text))
+
+    def _plain(self, body: bytes) -> str:
+        """A text or HTML body as text."""
+        # Cleaned before it is cut, and cut far behind what is looked at: no half of a key may be left.
+        text = self.without_secret(body[: 4 * _PLAIN_LENGTH].decode("utf-8", "replace"))[:_PLAIN_LENGTH]
+        if "<" in text:
+            text = html.unescape(_TAG.sub(" ", _INVISIBLE.sub(" ", text)))
+        return text
 
     def _code(self, content: Mapping[str, Any], text: str) -> str | None:
         holders = [content, *(part for name in _NESTING_FIELDS if isinstance(part := content.get(name), dict))]
@@ -177,9 +193,11 @@ def _problem(part: Mapping[str, Any]) -> str:
     return f"{field}: {part['msg']}" if field else str(part["msg"])
 
 
-def _plain(body: bytes) -> str:
-    """A text or HTML body as text."""
-    text = body[:_PLAIN_LENGTH].decode("utf-8", "replace")
-    if "<" in text:
-        text = html.unescape(_TAG.sub(" ", _INVISIBLE.sub(" ", text)))
-    return text
+def _spellings(character: str) -> str:
+    """A pattern for the character as it is, in a URL, in JSON within JSON, and in HTML."""
+    code = ord(character)
+    url = quote(character, safe="") if character.isascii() and not character.isalnum() else quote(character)
+    plain = [character, f"%{code:02x}", url, f"&#{code};", f"&#x{code:x};", f"\\u{code:04x}"]
+    named = [html.escape(character), json.dumps(character)[1:-1], *("+" if character == " " else "")]
+    zeros = rf"&#0*{code};|&#x0*{code:x};|\\+u{code:04x}|\\+{re.escape(character)}"
+    return f"(?:{'|'.join(map(re.escape, dict.fromkeys((*plain, *named))))}|{zeros})"
