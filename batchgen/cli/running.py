@@ -88,7 +88,7 @@ def _be_thrifty() -> None:
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 2)  # else each thread that decodes keeps memory of its own
-        libc.mallopt(_M_MMAP_THRESHOLD, 128 * 1024)  # else it grows with each picture, and none is ever given back
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**20)  # else it grows with each picture, and none is ever given back
     gc.freeze()  # what was imported stays; no collection looks at it again
     gc.set_threshold(10_000, 20, 50)
 
