@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from yarl import URL
@@ -30,6 +31,7 @@ class Reach(Enum):
     PRIVATE = auto()  # a network of its own, a link, a group, or nothing that is assigned
 
 
+@lru_cache(1_024)  # every link of a batch is looked at, and most lead to one host
 def reach_of(address: str) -> Reach:
     """Where an IP address leads; one that holds another leads where that does.
 

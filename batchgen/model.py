@@ -103,9 +103,11 @@ class DuplicateCheck(StrEnum):
 
 
 class Decode(StrEnum):
-    """How far an image is decoded before it counts."""
+    """How closely an image is looked at before it counts."""
 
-    FULL = "full"
+    FULL = "full"  # every pixel is decoded
+    STREAM = "stream"  # what truncation and damage on the way do is looked for; nothing is decoded
+    HEADER = "header"  # its type and size are read
 
 
 class Finding(StrEnum):
@@ -149,6 +151,10 @@ class Checks:
     blank: BlankCheck = BlankCheck.FLAG
     decode: Decode = Decode.FULL
     duplicates: DuplicateCheck = DuplicateCheck.FLAG
+
+    def __post_init__(self) -> None:
+        if self.blank is BlankCheck.REJECT and self.decode is not Decode.FULL:
+            raise ValueError(f"blank: reject needs decode: full; with {self.decode.value} no picture is looked at.")
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Self:
@@ -224,15 +230,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedImage:
-    """What an image's bytes were found to be after a full decode."""
+    """What an image's bytes were found to be."""
 
     format: str  #: file extension without dot: png, webp or jpg
     width: int  #: pixels
     height: int  #: pixels
     sha256: str  #: of the bytes; 64 hex digits
     bytes: int  #: length of the file
-    phash: str  #: perceptual hash: images that look alike differ in few of its 64 bits; 16 hex digits
-    blank: bool = False  #: of one colour, all black, or wholly transparent
+    #: Perceptual hash: images that look alike differ in few of its 64 bits; 16 hex digits. None: it was not decoded.
+    phash: str | None
+    blank: bool = False  #: seen to be of one colour, all black, or wholly transparent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

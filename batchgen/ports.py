@@ -128,7 +128,7 @@ class ImageCheck(Protocol):
     """Decides whether bytes are the image that was asked for."""
 
     def verify(self, content: bytes) -> VerifiedImage:
-        """Decode the image wholly. Called in a thread.
+        """Look at the image as closely as the check was told to. Called in a thread.
 
         Raises:
             ResultUnavailable: not an image, damaged, or of a kind that is not taken; permanent.

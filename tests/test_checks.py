@@ -25,6 +25,7 @@ from batchgen.model import (
     BatchFacts,
     BlankCheck,
     Checks,
+    Decode,
     Finding,
     RunId,
     SizeCheck,
@@ -150,6 +151,7 @@ def test_only_what_was_found_is_rejected_and_only_where_it_was_said(
 def test_checks_are_read_from_words() -> None:
     assert Checks.of({}) == Checks()
     assert Checks.of({"size": "exact", "blank": "reject", "decode": "full"}) == STRICT
+    assert Checks.of({"decode": "stream"}).decode is Decode.STREAM
 
 
 @pytest.mark.parametrize(
@@ -158,6 +160,7 @@ def test_checks_are_read_from_words() -> None:
         ({"size": "exakt"}, "size: must be exact or warn or off, not 'exakt'"),
         ({"blank": True}, "blank: must be reject or flag or off, not True"),
         ({"sice": "exact"}, "sice: is no check; there are size, blank, decode"),
+        ({"blank": "reject", "decode": "stream"}, "blank: reject needs decode: full; with stream no picture is looked"),
     ],
 )
 def test_checks_that_are_none_are_refused_with_what_there_is(given: dict[str, object], complaint: str) -> None:
@@ -212,6 +215,14 @@ def test_the_index_names_a_rejected_image_outside_of_the_dataset_and_what_it_cos
     assert rows[2]["width"] == 64
     assert index.findings(path) == {"size": 1}
     assert index.failed_requests(path) == 0
+
+
+def test_an_image_that_was_not_decoded_looks_like_none(tmp_path: Path) -> None:
+    undecoded = replace(IMAGE, phash=None)
+    images = [replace(an_image_with(n), image=IMAGE if n in (1, 3) else undecoded) for n in range(4)]
+    rows = list(index.read(index_of(tmp_path, *images)))
+    assert [row["phash"] for row in rows] == [None, IMAGE.phash, None, IMAGE.phash]
+    assert [row["near_duplicate_of"] for row in rows] == [None, None, None, "images/1.png"]
 
 
 def test_a_run_says_what_checks_found_and_ends_with_the_code_of_failures(tmp_path: Path) -> None:

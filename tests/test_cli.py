@@ -301,3 +301,14 @@ def test_status_of_a_folder_whose_plan_is_gone_says_what_the_journal_knows(folde
     (folder / "outputs/small/.batchgen/plan.parquet").unlink()
     done = batchgen("status", "outputs/small", folder=folder)
     assert (done.returncode, "plan.parquet is missing" in done.stderr) == (5, True)
+
+
+def test_a_run_imports_no_pandas_which_arrow_would_and_leaves_it_to_whoever_asks(folder: Path) -> None:
+    code = (
+        "import sys; from batchgen.app.settings import Settings; from batchgen.cli.running import run_to_exit_code;"
+        "run_to_exit_code('small.yaml', out=None, settings=Settings(), as_json=False, quiet=True, verbose=0);"
+        "print('pandas' in sys.modules);"
+        "import pyarrow.parquet as pq; print(len(pq.read_table('outputs/small/metadata.parquet').to_pandas()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False", "2"], done.stderr

@@ -6,16 +6,20 @@ import contextlib
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFile
 
+from batchgen.adapters import image_check
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.errors import ResultUnavailable
+from batchgen.model import Decode
 from batchgen.testing import tiny_png
 
 CHECK = PillowCheck()
@@ -243,3 +247,102 @@ def test_the_perceptual_hash_is_the_one_that_the_common_tools_compute_and_size_d
 
 def test_two_pictures_have_different_perceptual_hashes() -> None:
     assert CHECK.verify(WHOLE["png"]).phash != CHECK.verify(tiny_png()).phash
+
+
+STREAM, HEADER = PillowCheck(decode=Decode.STREAM), PillowCheck(decode=Decode.HEADER)
+
+
+@pytest.mark.parametrize("check", [STREAM, HEADER], ids=["stream", "header"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_is_not_decoded_is_described_the_same_but_for_what_only_its_pixels_tell(
+    name: str, check: PillowCheck
+) -> None:
+    assert check.verify(WHOLE[name]) == replace(CHECK.verify(WHOLE[name]), phash=None)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_truncated_image_is_refused_without_being_decoded(name: str, data: st.DataObject) -> None:
+    content = WHOLE[name]
+    refusal(content[: data.draw(st.integers(0, len(content) - 1))], STREAM)
+
+
+@given(place=st.integers(0, len(WHOLE["png"]) - 1), flipped=st.integers(1, 255))
+@settings(deadline=None)
+def test_a_png_with_any_byte_changed_is_refused_without_being_decoded(place: int, flipped: int) -> None:
+    content = bytearray(WHOLE["png"])
+    content[place] ^= flipped
+    refusal(bytes(content), STREAM)
+
+
+def test_only_the_head_is_read_where_that_is_wanted() -> None:
+    for name, content in WHOLE.items():
+        damaged = content[:-200] + bytes(100) + content[-100:]
+        assert HEADER.verify(damaged).width == 48, name
+        assert HEADER.verify(damaged[:-60]).height == 32, name
+
+
+@pytest.mark.parametrize("check", [STREAM, HEADER], ids=["stream", "header"])
+@pytest.mark.parametrize("name", WHOLE)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_no_damage_raises_anything_but_a_refusal_where_nothing_is_decoded(
+    check: PillowCheck, name: str, data: st.DataObject
+) -> None:
+    content = bytearray(WHOLE[name])
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
+        content[place] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ResultUnavailable):
+        check.verify(bytes(content))
+
+
+@given(head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP"]), rest=st.binary())
+def test_no_bytes_without_a_head_are_taken_for_an_image(head: bytes, rest: bytes) -> None:
+    refusal(head + rest, STREAM)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("how", [Decode.STREAM, Decode.HEADER])
+def test_the_most_pixels_hold_for_what_is_not_decoded(name: str, how: Decode) -> None:
+    assert "claims to be" in refusal(WHOLE[name], PillowCheck(max_pixels=48 * 32 - 1, decode=how))
+
+
+def made_png(lines: bytes, *, size: tuple[int, int], depth: int, colour: int, interlaced: int) -> bytes:
+    head = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, interlaced)
+    body = zlib.compress(lines)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body[:9]) + chunk(b"IDAT", body[9:])) + chunk(
+        b"IEND", b""
+    )
+
+
+@pytest.mark.parametrize(("depth", "colour"), [(1, 0), (8, 0), (16, 0), (8, 2), (16, 2), (8, 4), (8, 6)])
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (9, 17)])
+def test_a_png_is_as_long_as_its_head_says_to_the_byte(
+    depth: int, colour: int, interlaced: int, size: tuple[int, int]
+) -> None:
+    form: dict[str, Any] = {"size": size, "depth": depth, "colour": colour, "interlaced": interlaced}
+    whole = next(n for n in range(1, 2_000) if _is_taken(made_png(bytes(n), **form)))
+    assert CHECK.verify(made_png(bytes(whole), **form)).width == size[0]  # as Pillow counts
+    refusal(made_png(bytes(whole - 1), **form), CHECK)
+
+
+def _is_taken(content: bytes) -> bool:
+    try:
+        STREAM.verify(content)
+    except ResultUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("library", ["zlib", "isal.isal_zlib"])
+def test_whichever_library_inflates_finds_the_same(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_check, "inflating", pytest.importorskip(library))
+    content = WHOLE["png"]
+    assert STREAM.verify(content).width == 48
+    refusal(content[: len(content) // 2], STREAM)
+    short: dict[str, Any] = {"size": (9, 17), "depth": 8, "colour": 2, "interlaced": 0}
+    assert "its picture is cut off" in refusal(made_png(bytes(400), **short), STREAM)
+    broken = b"\x89PNG\r\n\x1a\n" + content[8:33] + chunk(b"IDAT", b"x\x9c" + b"\xff" * 50) + chunk(b"IEND", b"")
+    assert "damaged png" in refusal(broken, STREAM)

@@ -643,6 +643,8 @@ def test_checks_and_card_are_what_the_manifest_says_and_else_as_ever(tmp_path: P
     [
         ("checks: {size: large}", "size: must be exact, warn or off, not 'large'"),
         ("checks: {blanks: off}", "blanks: unknown key.*Did you mean blank"),
+        ("checks: {decode: streams}", "decode: must be full, stream or header.*Did you mean stream"),
+        ("checks: {blank: reject, decode: header}", "decode: with header nothing finds blank.*Write decode: full"),
         ("checks: strict", "checks: must be a mapping of checks"),
         ("card: {licence: mit}", "licence: unknown key.*Did you mean license"),
         ("card: {title: 7}", "title: must be text, not 7"),

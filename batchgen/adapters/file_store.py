@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
+import random
 import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 from batchgen.errors import StorageFailed
 from batchgen.model import REJECTED_FOLDER, VerifiedImage
@@ -51,11 +50,13 @@ class FileStore:
         """Write the image durably; see `ports.ImageStore`. Called in several threads at once."""
         name = checked_name(file_stem, image.format)
         path = self._folder / name
+        folder = path.parent
         try:
-            self._make(path.parent)
+            self._make(folder)
         except OSError as error:
-            raise _failed(path.parent, error) from error
-        _put(path, lambda file: file.write(content), flush_folder=self._flushes[path.parent].flush)
+            raise _failed(folder, error) from error
+        with _placed(path, self._flushes[folder].flush) as part:
+            _write(part, content)
         return name
 
     def leftovers(self) -> tuple[Path, ...]:
@@ -112,7 +113,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageFailed: the disk does not take it; at *path* is what was there before, or all of *content*.
     """
-    _put(path, lambda file: file.write(content))
+    with _placed(path, _flush_folder) as part:
+        _write(part, content)
 
 
 def copy_atomically(path: Path, source: Path) -> None:
@@ -121,8 +123,8 @@ def copy_atomically(path: Path, source: Path) -> None:
     Raises:
         StorageFailed: as `write_atomically`.
     """
-    with source.open("rb") as content:
-        _put(path, lambda file: shutil.copyfileobj(content, file))
+    with source.open("rb") as content, replacing(path) as part, part.open("xb") as copy:
+        shutil.copyfileobj(content, copy)
 
 
 class _Flushes:
@@ -160,28 +162,32 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
 
 
-def _put(
-    path: Path, write: Callable[[BinaryIO], object], *, flush_folder: Callable[[Path], None] | None = None
-) -> None:
-    with _placed(path, flush_folder or _flush_folder) as part, part.open("xb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+def _write(path: Path, content: bytes) -> None:
+    """Make a file of the content and flush it: a call of the system each, for other threads wait at every one."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(handle, left) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
 def _placed(path: Path, flush_folder: Callable[[Path], None]) -> Iterator[Path]:
     """A name for a file to be written and flushed under before it takes the place of *path*."""
-    part = path.with_name(f".{path.name[:_STEM_SHOWN]}.{secrets.token_hex(4)}{_PART}")
+    part = path.with_name(f".{path.name[:_STEM_SHOWN]}.{random.getrandbits(32):08x}{_PART}")
     try:
         yield part
         part.replace(path)
         flush_folder(path.parent)
-    except OSError as error:
-        raise _failed(path, error) from error
-    finally:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _failed(path, error) from error
+        raise
 
 
 def _flush_folder(folder: Path) -> None:

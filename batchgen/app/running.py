@@ -283,7 +283,7 @@ async def _carry(
                 api=api,
                 journal=journal,
                 store=store,
-                check=PillowCheck(),
+                check=PillowCheck(decode=limits.checks.decode),
                 clock=clock,
                 observer=observer,
                 as_sent=arrangement.as_sent,

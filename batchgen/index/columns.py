@@ -32,7 +32,10 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "format": (pa.string(), "png, jpg or webp, found in the bytes"),
     "width": (pa.int32(), "pixels, found in the image"),
     "height": (pa.int32(), "pixels, found in the image"),
-    "phash": (pa.string(), "perceptual hash (DCT, 64 bits as hex): images that look alike differ in few bits"),
+    "phash": (
+        pa.string(),
+        "perceptual hash (DCT, 64 bits as hex): images that look alike differ in few bits; null if not decoded",
+    ),
     "duplicate_of": (pa.string(), "file_name of the first image with the same bytes; null if it is that image"),
     "near_duplicate_of": (
         pa.string(),

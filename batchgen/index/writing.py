@@ -18,7 +18,7 @@ from batchgen.firsts import Firsts, FirstsInMemory
 from batchgen.index.columns import FACTS, SCHEMA_VERSION, STAMP, schema
 from batchgen.index.tables import table
 from batchgen.lifecycle import Record
-from batchgen.likeness import LookAlikes
+from batchgen.likeness import NONE, LookAlikes
 from batchgen.model import BatchFacts, DuplicateCheck, Request, RequestKey
 
 _ROW_GROUP_REQUESTS = 2_000
@@ -97,12 +97,9 @@ class _Duplicates:
         positions = np.flatnonzero(rows["file_name"].is_valid())
         images = rows.select(["file_name", "sha256", "phash"]).take(pa.array(positions))
         names = images["file_name"].to_pylist()
-        self._names.extend(names)
-        same = map(self._firsts.meet, images["sha256"].to_pylist(), names)
-        alike = self._look_alikes.meet(np.array([int(phash, 16) for phash in images["phash"].to_pylist()], np.uint64))
         found = {
-            "duplicate_of": list(same),
-            "near_duplicate_of": [self._names[number] if number >= 0 else None for number in alike.tolist()],
+            "duplicate_of": list(map(self._firsts.meet, images["sha256"].to_pylist(), names)),
+            "near_duplicate_of": self._alike(names, images["phash"].to_pylist()),
         }
         for column, told in found.items():
             values: list[str | None] = [None] * rows.num_rows
@@ -110,6 +107,16 @@ class _Duplicates:
                 values[position] = value
             rows = rows.set_column(rows.schema.get_field_index(column), column, [pa.array(values, pa.string())])
         return rows
+
+    def _alike(self, names: Sequence[str], hashes: Sequence[str | None]) -> list[str | None]:
+        """For each image the name of the earlier one that it looks like; one that was not decoded looks like none."""
+        seen = [(at, name, int(phash, 16)) for at, (name, phash) in enumerate(zip(names, hashes, strict=True)) if phash]
+        self._names.extend(name for _, name, _ in seen)
+        like: list[str | None] = [None] * len(names)
+        numbers = self._look_alikes.meet(np.array([phash for *_, phash in seen], np.uint64))
+        for (at, *_), number in zip(seen, numbers.tolist(), strict=True):
+            like[at] = None if number == NONE else self._names[number]
+        return like
 
 
 class _Names:

@@ -24,7 +24,7 @@ from batchgen.manifest.schema import (
     Part,
     PromptEntry,
 )
-from batchgen.model import BlankCheck, Completion, DuplicateCheck, InDoubt, SizeCheck
+from batchgen.model import BlankCheck, Completion, Decode, DuplicateCheck, InDoubt, SizeCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,8 @@ def _in_words(error: ErrorDetails) -> tuple[str, str | None]:
         return f"{key}: is missing.", _MISSING.get(key)
     if error["type"] in ("blank", "too_short", "string_too_short") or value is None:
         return f"{key}: is empty.", _EMPTY.get(key, f"Give it a value, or remove {key}.")
+    if error["type"] == "undecoded":
+        return f"decode: {error['msg']}", "Write decode: full, or blank: flag."
     if error["type"] == "shares":
         return f"split: {error['msg']}", "Write it like {train: 0.9, validation: 0.1}."
     return f"{key}: must be {allowed[key]}, not {shown(value)}.", _mend(key, value)
@@ -110,6 +112,7 @@ _CHOICES: Mapping[str, type[StrEnum]] = {
     "completion": Completion,
     "size": SizeCheck,
     "blank": BlankCheck,
+    "decode": Decode,
     "duplicates": DuplicateCheck,
 }
 _TEXTS = ("prompt", "batch_id", "file_prefix", "profile")

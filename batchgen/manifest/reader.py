@@ -247,7 +247,7 @@ class _Reading:
             concurrency=checked.concurrency or profile.concurrency,
             rate=checked.rate,
             completion=checked.completion,
-            checks=Checks(size=checked.checks.size, blank=checked.checks.blank, duplicates=checked.checks.duplicates),
+            checks=Checks(**dict(checked.checks)),
             card=checked.card.facts,
             in_doubt=checked.in_doubt,
             price_per_image=price,

@@ -25,8 +25,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from batchgen.manifest.names import shown
-from batchgen.manifest.shapes import Parametric, Scalar, Values, one_of
-from batchgen.model import BlankCheck, CardFacts, Completion, DuplicateCheck, InDoubt, SizeCheck
+from batchgen.manifest.shapes import Parametric, Scalar, Values, decoded_if_looked_at, one_of
+from batchgen.model import BlankCheck, CardFacts, Completion, Decode, DuplicateCheck, InDoubt, SizeCheck
 
 _RATE = re.compile(r"\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*", re.ASCII)
 _SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600}
@@ -239,12 +239,19 @@ _WORD = (Field(strict=False), BeforeValidator(_off))
 class ChecksEntry(Part):
     """What images must stand before they are part of the dataset."""
 
-    allowed = {"size": "exact, warn or off", "blank": "reject, flag or off", "duplicates": "flag or off"}
+    allowed = {
+        "size": "exact, warn or off",
+        "blank": "reject, flag or off",
+        "decode": "full, stream or header",
+        "duplicates": "flag or off",
+    }
 
     size: Annotated[SizeCheck, *_WORD, one_of(SizeCheck)] = SizeCheck.WARN
     """An image of another width or height than was asked for: reject it, keep it and say so, or nothing."""
     blank: Annotated[BlankCheck, *_WORD, one_of(BlankCheck)] = BlankCheck.FLAG
     """A picture of one colour, or all black: reject it, keep it and say so, or nothing."""
+    decode: Annotated[Decode, *_WORD, AfterValidator(decoded_if_looked_at), one_of(Decode)] = Decode.FULL
+    """How closely: decode all of it, look for truncation and damage, or read its head. The first alone finds blanks."""
     duplicates: Annotated[DuplicateCheck, *_WORD, one_of(DuplicateCheck)] = DuplicateCheck.FLAG
     """An image that is, or looks, the same as an earlier one: keep it and say so, or nothing."""
 

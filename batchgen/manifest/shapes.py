@@ -1,11 +1,16 @@
-"""What values of a manifest look like to an editor, where the model leaves the checking to others. JSON Schema."""
+"""What values of a manifest look like to an editor, where the model leaves the checking to others; and words that
+exclude each other.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import WithJsonSchema
+from pydantic import ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from batchgen.model import BlankCheck, Decode
 
 _ANY_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
 
@@ -13,6 +18,13 @@ _ANY_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
 def one_of(kind: type[StrEnum]) -> WithJsonSchema:
     """One of those words, or null for none of them."""
     return WithJsonSchema({"enum": [*(choice.value for choice in kind), None]})
+
+
+def decoded_if_looked_at(choice: Decode, beside: ValidationInfo) -> Decode:
+    """The choice, unless a check beside it needs the picture that it leaves undecoded."""
+    if choice is not Decode.FULL and beside.data.get("blank") is BlankCheck.REJECT:
+        raise PydanticCustomError("undecoded", "with {choice} nothing finds blank pictures.", {"choice": choice.value})
+    return choice
 
 
 def _mapping_of(**properties: dict[str, Any]) -> dict[str, Any]:

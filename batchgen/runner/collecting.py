@@ -63,7 +63,9 @@ class Collector:
         """
         safe = {image.sample: image for image in have}
         left = [sample for sample in range(min(len(urls), request.samples)) if sample not in safe]
-        found = await asyncio.gather(*(self._sample(request, sample, urls[sample], settled=settled) for sample in left))
+        fetched = [self._sample(request, sample, urls[sample], settled=settled) for sample in left]
+        # A single one needs no task of its own.
+        found = [await fetched[0]] if len(fetched) == 1 else await asyncio.gather(*fetched)
         safe.update({one.sample: one for one in found if isinstance(one, StoredImage)})
         return [safe[sample] for sample in sorted(safe)], [one for one in found if isinstance(one, Lost)]
 

@@ -13,12 +13,14 @@ from statistics import median
 from tests.benchmarks.measuring import Measured, measure
 from tests.benchmarks.works import WORKS
 
-_HEAD = "| client | jobs/s | CPU s per 1,000 jobs | peak MB | makespan / ideal | status calls a job | server busy |"
+_HEAD = (
+    "| client | jobs/s | CPU s per 1,000 jobs | peak MB | MB/s | makespan / ideal | status calls a job | server busy |"
+)
 
 
 def table(measured: Sequence[Measured]) -> str:
     """The medians of one work's rounds, a line for each client."""
-    lines = [_HEAD, "|---" * 7 + "|"]
+    lines = [_HEAD, "|---" * 8 + "|"]
     for client in dict.fromkeys(one.client for one in measured):
         rounds = [one for one in measured if one.client == client]
         spans = [one.makespan for one in rounds if one.makespan is not None]
@@ -27,6 +29,7 @@ def table(measured: Sequence[Measured]) -> str:
             f"{median(one.jobs / one.wall_s for one in rounds):,.1f}",
             f"{median(1_000 * one.cpu_s / one.jobs for one in rounds):.2f}",
             f"{median(one.peak_mb for one in rounds):.0f}",
+            f"{median(one.mb_s for one in rounds):,.1f}",
             f"{median(spans):.3f}" if spans else "",
             f"{median(one.calls for one in rounds):.2f}",
             f"{median(one.server_busy for one in rounds):.0%}",

@@ -23,6 +23,16 @@ def picture(side: int, size: int) -> bytes:
     return file.getvalue()
 
 
+def photograph(side: int, grain: float) -> bytes:
+    """A PNG as a photograph is one: colours that change slowly, and a grain that hardly compresses."""
+    waves = np.linspace(0, 6, side)
+    smooth = 128 + 100 * np.sin(waves)[:, None, None] * np.cos(waves)[None, :, None]
+    noise = np.random.default_rng(0).normal(0, grain, (side, side, 3))
+    file = io.BytesIO()
+    Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)).save(file, format="png")
+    return file.getvalue()
+
+
 @dataclass(slots=True)
 class Counts:
     """What was asked."""
@@ -75,9 +85,9 @@ class _Connection(asyncio.Protocol):
         self._transport.write(head + body)
 
 
-async def serve_bare(port: int, *, side: int, size: int, samples: int, until: asyncio.Event) -> Counts:
+async def serve_bare(port: int, *, image: bytes, samples: int, until: asyncio.Event) -> Counts:
     """Answer on that port until told to stop; gives what was asked."""
-    counts, numbers, image = Counts(), itertools.count(), picture(side, size)
+    counts, numbers = Counts(), itertools.count()
     origin = f"http://127.0.0.1:{port}"
     loop = asyncio.get_running_loop()
     server = await loop.create_server(

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.works import Work
+from tests.benchmarks.works import DECODING, DOWNLOADING, Work
 
 _ROOT = Path(__file__).parents[2]
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -30,6 +30,7 @@ class Measured:
     cpu_s: float  #: of the same, user and system
     peak_mb: float  #: resident memory at most
     server_busy: float  #: CPU seconds of the server for each second of the client
+    mb_s: float  #: megabytes of images a second
     calls: float  #: status calls a job
     makespan: float | None  #: of the ideal; None where it says nothing
 
@@ -56,8 +57,7 @@ def measure(name: str, work: Work, client: str) -> Measured:
         usage = _run(_command(client, work, jobs, f"http://127.0.0.1:{port}", Path(folder)))
         wall, busy = time.perf_counter() - began, _cpu(server.pid) - busy
         told = json.loads(server.communicate("the end\n")[0])
-    if told["jobs"] != jobs:
-        raise RuntimeError(f"{client} submitted {told['jobs']} of {jobs} jobs.")
+    _must_be_done(client, work, jobs, told)
     return Measured(
         work=name,
         client=client,
@@ -66,15 +66,23 @@ def measure(name: str, work: Work, client: str) -> Measured:
         cpu_s=usage.ru_utime + usage.ru_stime,
         peak_mb=usage.ru_maxrss / 1024,
         server_busy=busy / wall,
+        mb_s=jobs * work.samples * work.image_bytes / 1e6 / wall,
         calls=told["status_calls"] / jobs,
         makespan=told["makespan"] / told["ideal"] if told["ideal"] else None,
     )
 
 
+def _must_be_done(client: str, work: Work, jobs: int, told: dict[str, Any]) -> None:
+    wanted = (0 if client in (*DOWNLOADING, *DECODING) else jobs, 0 if client in DECODING else jobs * work.samples)
+    if (told["jobs"], told["downloads"]) != wanted:
+        raise RuntimeError(f"{client} did not do its work: {told}.")
+
+
 def _command(client: str, work: Work, jobs: int, url: str, folder: Path) -> list[str]:
-    name, *flags = client.split()
+    name, *more = client.split()
+    flags, checks = [word for word in more if "=" not in word], [word.split("=") for word in more if "=" in word]
     if name != "batchgen":
-        words = (url, jobs, work.concurrency, work.samples, work.side, folder)
+        words = (url, jobs, work.concurrency, work.samples, work.side, work.grain, folder)
         return [sys.executable, "-m", f"tests.benchmarks.clients.{name}", *map(str, words)]
     params = {"negative_prompt": "", "num_inference_steps": 29, "samples": work.samples, "guidance_scale": 7}
     manifest = {
@@ -82,6 +90,7 @@ def _command(client: str, work: Work, jobs: int, url: str, folder: Path) -> list
         "batch_id": "benchmark",
         "profile": "sd3",
         "params": params | {"width": work.side, "height": work.side},
+        "checks": dict(checks),
         "prompts": [{"file": "prompts.txt"}],
     }
     (folder / "prompts.txt").write_text("".join(f"A red fox at dawn, number {number}\n" for number in range(jobs)))

@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from batchgen.simulator import Audit, Behaviour, Simulator, serve
-from tests.benchmarks.bare import serve_bare
+from tests.benchmarks.bare import photograph, picture, serve_bare
 from tests.benchmarks.works import WORKS, Work
 
 
@@ -25,6 +25,7 @@ class Told:
 
     jobs: int
     status_calls: int
+    downloads: int
     ideal: float | None = None  #: seconds; the same jobs packed on the slots of the work, without any delay
     makespan: float | None = None  #: seconds from the first submission until the end of the last job was seen
 
@@ -35,6 +36,11 @@ def packed(durations: Sequence[float], slots: int) -> float:
     for duration in durations:
         heapq.heappush(free, heapq.heappop(free) + duration)
     return max(free)
+
+
+def image_of(work: Work) -> bytes:
+    """The image that the bare server gives, again and again."""
+    return photograph(work.side, work.grain) if work.grain else picture(work.side, work.image_bytes)
 
 
 async def _simulate(work: Work, port: int, until: asyncio.Event) -> Told:
@@ -55,19 +61,20 @@ def _jobs(record: Path) -> list[dict[str, Any]]:
 
 def _told(work: Work, audit: Audit, jobs: list[dict[str, Any]]) -> Told:
     if not jobs:
-        return Told(jobs=0, status_calls=0)
+        return Told(jobs=0, status_calls=0, downloads=0)
     last = max(job["ends_at"] + audit.seen_after.get(job["id"], 0.0) for job in jobs)
     return Told(
         jobs=len(jobs),
         status_calls=audit.status_calls,
+        downloads=audit.downloads,
         ideal=packed([job["ends_at"] - job["begins_at"] for job in jobs], work.capacity or work.concurrency),
         makespan=last - min(job["accepted_at"] for job in jobs),
     )
 
 
 async def _bare(work: Work, port: int, until: asyncio.Event) -> Told:
-    counts = await serve_bare(port, side=work.side, size=work.image_bytes, samples=work.samples, until=until)
-    return Told(jobs=counts.submissions, status_calls=counts.questions)
+    counts = await serve_bare(port, image=image_of(work), samples=work.samples, until=until)
+    return Told(jobs=counts.submissions, status_calls=counts.questions, downloads=counts.downloads)
 
 
 async def main(work: Work, port: int) -> None:

@@ -21,6 +21,7 @@ class Work:
     latency: str = "fixed:0"  #: as a simulator is told
     capacity: int | None = None  #: jobs that the server runs at one time
     bare: bool = False  #: whether the server is the bare one instead of the simulator
+    grain: float = 0.0  #: steps of 255; above 0 the bare server's image is a photograph of that grain
 
     @property
     def pictures(self) -> str:
@@ -29,6 +30,8 @@ class Work:
 
 
 ALL = ("batchgen", "lean", "gather", "threads", "sequential")
+#: Clients that are told the links of all images, and submit nothing; and the one that only decodes.
+DOWNLOADING, DECODING = ("curl", "img2dataset"), ("pillow",)
 WAITING = "p50 2 s, p99 8 s, 2 x 200 KB, capacity 64"
 
 
@@ -55,9 +58,25 @@ WORKS: Mapping[str, Work] = {
         samples=1,
         image_bytes=4_000,
         side=64,
-        clients=ALL,
+        clients=("batchgen --no-report", *ALL, *DOWNLOADING),
         few={"sequential": 500, "threads": 2_000},
         bare=True,
+    ),
+    "large": Work(
+        title="250 jobs, latency 0, 4 PNGs of 1.7 MB, concurrency 64",
+        jobs=250,
+        concurrency=64,
+        samples=4,
+        image_bytes=1_690_000,
+        side=1024,
+        clients=(
+            *(f"batchgen --no-report decode={word}" for word in ("full", "stream", "header")),
+            *DECODING,
+            *DOWNLOADING,
+        ),
+        few={},
+        bare=True,
+        grain=3.2,
     ),
     "waiting": _waiting("concurrency 64", *ALL),
     "queued": _waiting("concurrency 80", "batchgen", "lean", concurrency=80),

@@ -100,7 +100,9 @@ class HTTPImageAPI:
         if not profile.simulated:
             _must_not_be_in_clear(self._base, self._host)
         self._key = _checked_key(key, host=self._host, variable=profile.key.variable)
-        self._timeouts = timeouts or Timeouts()
+        timeouts = timeouts or Timeouts()
+        self._submit_limit = aiohttp.ClientTimeout(total=timeouts.submit, sock_connect=timeouts.connect)
+        self._status_limit = aiohttp.ClientTimeout(total=timeouts.status, sock_connect=timeouts.connect)
         self._clock = clock
         self._connections = connections
         self._wording = Wording(self._key)
@@ -109,7 +111,7 @@ class HTTPImageAPI:
         rule = AddressRule(
             loopback=is_this_machine(self._host), private=images.private_hosts, hosts=profile.image_hosts
         )
-        self._hosts = ImageHosts(connections=connections, timeouts=self._timeouts, largest=images.largest, rule=rule)
+        self._hosts = ImageHosts(connections=connections, timeouts=timeouts, largest=images.largest, rule=rule)
         self._tags = frozenset(profile.named(Role.TAG))
 
     def __repr__(self) -> str:
@@ -135,7 +137,7 @@ class HTTPImageAPI:
     async def submit(self, request: Request) -> Submission:
         """Send the POST once; see `ports.ImageAPI`."""
         url = self._base + self._profile.submit_path
-        answer = await self._call("POST", url, self._timeouts.submit, body=self._body(request))
+        answer = await self._call("POST", url, self._submit_limit, body=self._body(request))
         if isinstance(answer, Answer):
             return self._reader.submission(answer)
         if answer.unsent:
@@ -145,7 +147,7 @@ class HTTPImageAPI:
     async def status(self, job_id: JobId) -> JobStatus:
         """Ask where the job stands, once; see `ports.ImageAPI`."""
         url = self._base + self._profile.status_path.replace("{id}", _as_path_part(job_id))
-        answer = await self._call("GET", url, self._timeouts.status)
+        answer = await self._call("GET", url, self._status_limit)
         if isinstance(answer, Answer):
             return self._reader.job_status(answer)
         raise TryLater(answer.message, code="UNREACHABLE" if answer.unsent else None) from answer.cause
@@ -163,7 +165,7 @@ class HTTPImageAPI:
         }
 
     async def _call(
-        self, method: str, url: str, total: float, *, body: dict[str, ParamValue] | None = None
+        self, method: str, url: str, limit: aiohttp.ClientTimeout, *, body: dict[str, ParamValue] | None = None
     ) -> Answer | _Silence:
         sending = _Sending()
         _UNDER_WAY.set(sending)
@@ -173,7 +175,7 @@ class HTTPImageAPI:
                 URL(url, encoded=True),
                 json=body,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect),
+                timeout=limit,
             ) as response:
                 content = await _content(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}

@@ -19,13 +19,14 @@ class Asked:
     concurrency: int
     samples: int
     side: int
+    grain: float
     folder: Path
 
     @classmethod
     def read(cls) -> Asked:
         """From the arguments of the script."""
-        url, jobs, concurrency, samples, side, folder = sys.argv[1:]
-        return cls(url, int(jobs), int(concurrency), int(samples), int(side), Path(folder))
+        url, jobs, concurrency, samples, side, grain, folder = sys.argv[1:]
+        return cls(url, int(jobs), int(concurrency), int(samples), int(side), float(grain), Path(folder))
 
     def body(self, number: int) -> dict[str, str | int]:
         """The parameters of one submission."""
@@ -38,6 +39,14 @@ class Asked:
             "width": self.side,
             "height": self.side,
         }
+
+    def links(self) -> list[str]:
+        """The links of all images, for who does not ask for them."""
+        return [
+            f"{self.url}/image/job-{number}/{sample}.png"
+            for number in range(self.jobs)
+            for sample in range(self.samples)
+        ]
 
     def path(self, number: int, sample: int) -> Path:
         """Where an image goes."""
