@@ -346,3 +346,22 @@ def test_whichever_library_inflates_finds_the_same(library: str, monkeypatch: py
     assert "its picture is cut off" in refusal(made_png(bytes(400), **short), STREAM)
     broken = b"\x89PNG\r\n\x1a\n" + content[8:33] + chunk(b"IDAT", b"x\x9c" + b"\xff" * 50) + chunk(b"IEND", b"")
     assert "damaged png" in refusal(broken, STREAM)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 16, 31])
+def test_a_png_whose_stream_is_whole_and_has_too_few_rows_is_refused(rows: int) -> None:
+    lines = b"".join(b"\0" + bytes([90 + n, 1, 2] * 48) for n in range(rows))
+    png = made_png(lines, size=(48, 32), depth=8, colour=2, interlaced=0)
+    assert "is a damaged png image" in refusal(png)
+
+
+def test_a_png_that_ends_in_black_is_whole() -> None:
+    image = drawn()
+    image.paste((0, 0, 0), (0, 16, 48, 32))
+    assert CHECK.verify(saved("PNG", image)).height == 32
+
+
+def test_a_secret_is_not_quoted_from_what_is_no_image() -> None:
+    check = PillowCheck(clean=lambda text: text.replace("hunter2", "…"))
+    assert "hunter2" not in (told := refusal(b"<p>no such key: hunter2</p>", check))
+    assert "no such key: …" in told

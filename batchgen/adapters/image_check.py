@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import cast
 
@@ -71,22 +71,30 @@ class PillowCheck:
     Args:
         max_pixels: an image of more is refused before it is decoded.
         decode: how closely they are looked at. Only what is decoded has a perceptual hash, or is seen to be blank.
+        clean: takes secrets out of what is quoted of a body that is no image.
     """
 
-    def __init__(self, max_pixels: int = 64_000_000, *, decode: Decode = Decode.FULL) -> None:
+    def __init__(
+        self,
+        max_pixels: int = 64_000_000,
+        *,
+        decode: Decode = Decode.FULL,
+        clean: Callable[[str], str] = str,
+    ) -> None:
         self._max_pixels = max_pixels
         self._how = decode
+        self._clean = clean
 
     def verify(self, content: bytes) -> VerifiedImage:
         """Look at the image; see `ports.ImageCheck`. Called in several threads at once."""
         extension = _type_of(content)
         if extension is None:
-            raise _unusable(content, "is neither PNG, WEBP nor JPEG")
+            raise self._unusable(content, "is neither PNG, WEBP nor JPEG")
         try:
             width, height, phash, blank = self._looked_at(extension, content)
         except _BROKEN as error:
             words = str(error) or type(error).__name__
-            raise _unusable(content, f"is a damaged {extension} image ({words})") from error
+            raise self._unusable(content, f"is a damaged {extension} image ({words})") from error
         digest = hashlib.sha256(content).hexdigest()
         return VerifiedImage(
             format=extension,
@@ -115,6 +123,8 @@ class PillowCheck:
         with _opened(extension, content) as image:
             self._check_size(content, *image.size)
             image.load()
+            if extension == "png" and _ends_in_nothing(image):
+                _check_png_stream(content)  # the decoder takes a whole stream of too few rows for all of them
             if extension == "jpg" and _ends_before_its_picture(image, content):
                 raise ValueError("it is cut off, and ended all the same")
             shown = _in_8_bits(image)
@@ -123,7 +133,11 @@ class PillowCheck:
 
     def _check_size(self, content: bytes, width: int, height: int) -> None:
         if width * height > self._max_pixels or max(width, height) > _LONGEST_SIDE:
-            raise _unusable(content, f"claims to be {width} × {height} pixels, more than is taken")
+            raise self._unusable(content, f"claims to be {width} × {height} pixels, more than is taken")
+
+    def _unusable(self, content: bytes, what: str) -> ResultUnavailable:
+        size = f"{len(content)} bytes" if content else "empty"
+        return ResultUnavailable(f"What came ({size}) {what}.{_quote(content, self._clean)}", permanent=True)
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
@@ -275,6 +289,12 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
     raise ValueError("it has no head")
 
 
+def _ends_in_nothing(image: Image.Image) -> bool:
+    """Whether its lowest row is what a decoder leaves where nothing came."""
+    width, height = image.size
+    return not np.any(np.asarray(image.crop((0, height - 1, width, height))))
+
+
 def _check_sum(content: bytes, kind: bytes, start: int, end: int) -> None:
     if inflating.crc32(memoryview(content)[start + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
         raise ValueError(f"wrong checksum in its chunk {kind.decode('latin-1')}")
@@ -335,15 +355,10 @@ _SIZES = {"png": _png_size, "jpg": _jpeg_size, "webp": _webp_size}
 _ENDS = {"png": _check_png_stream, "jpg": _check_jpeg_ends, "webp": _check_webp_ends}
 
 
-def _unusable(content: bytes, what: str) -> ResultUnavailable:
-    size = f"{len(content)} bytes" if content else "empty"
-    return ResultUnavailable(f"What came ({size}) {what}.{_quote(content)}", permanent=True)
-
-
-def _quote(content: bytes) -> str:
+def _quote(content: bytes, clean: Callable[[str], str]) -> str:
     """How the body begins, if it is text: most often the words of a gateway or an image host."""
     head = content[: 4 * _QUOTED].decode("utf-8", "replace")
     shown = " ".join("".join(char if char.isprintable() else " " for char in head).split())
     if not shown or any(char == "\ufffd" or (char < " " and char not in "\t\r\n") for char in head[:_QUOTED]):
         return ""
-    return f" It begins: {shown[:_QUOTED]!r}"
+    return f" It begins: {clean(shown)[:_QUOTED]!r}"

@@ -283,7 +283,7 @@ async def _carry(
                 api=api,
                 journal=journal,
                 store=store,
-                check=PillowCheck(decode=limits.checks.decode),
+                check=PillowCheck(decode=limits.checks.decode, clean=api.without_secrets),
                 clock=clock,
                 observer=observer,
                 as_sent=arrangement.as_sent,

@@ -134,6 +134,10 @@ class HTTPImageAPI:
         """Keep one more text, besides the key, out of messages and kept answers."""
         self._wording.keep(text)
 
+    def without_secrets(self, text: str) -> str:
+        """The text with the key, and what else is to be kept secret, replaced."""
+        return self._wording.without_secret(text)
+
     async def submit(self, request: Request) -> Submission:
         """Send the POST once; see `ports.ImageAPI`."""
         url = self._base + self._profile.submit_path
