@@ -60,6 +60,16 @@ class BatchFolder:
         return self.state / "run.jsonl"
 
     @property
+    def last_run(self) -> Path:
+        """How the last run that ended did so: one JSON object."""
+        return self.state / "last-run.json"
+
+    @property
+    def history(self) -> Path:
+        """One JSON object for each run that ended."""
+        return self.state / "history.jsonl"
+
+    @property
     def simulator(self) -> Path:
         """Jobs of the built-in simulator, so that it survives a kill as the real API would."""
         return self.state / "simulator.jsonl"

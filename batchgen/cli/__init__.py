@@ -17,6 +17,7 @@ from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared
 from batchgen.cli.reviewing import diff, grid, report
 from batchgen.cli.speech import complain, say, tell
+from batchgen.cli.standing import history, status
 from batchgen.errors import BatchgenError, ManifestError
 
 if TYPE_CHECKING:
@@ -98,6 +99,14 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
 @doubting
 @click.option("--retry", type=retry, metavar="failed[:KIND]", help="Try failed requests again.")
 @click.option(
+    "--wait-lock",
+    type=duration,
+    metavar="DURATION",
+    default="0",
+    envvar="BATCHGEN_WAIT_LOCK",
+    help="Wait that long for another run in the folder to end.  [default: do not]",
+)
+@click.option(
     "--max-runtime",
     type=duration,
     metavar="DURATION",
@@ -151,23 +160,6 @@ def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int
     sys.exit(
         run_to_exit_code(manifest, out=out, settings=_settings(wanted), as_json=as_json, quiet=quiet, verbose=verbose)
     )
-
-
-@cli.command()
-@click.argument("out", metavar="OUT")
-@click.option("--disputes", is_flag=True, help="List what was paid for and not delivered, as CSV for the provider.")
-@shared
-def status(out: str, disputes: bool, as_json: bool, quiet: bool, verbose: int) -> None:
-    """Say where the batch in the folder OUT stands, even while a run works on it."""
-    from batchgen.app import disputing, standing
-    from batchgen.cli import words
-
-    if disputes:
-        listed = disputing.disputed(out)
-        tell(words.disputes_json(listed) if as_json else None, words.disputes_csv(listed), quiet=quiet)
-        return
-    found = standing.status(out)
-    tell(words.status_json(found) if as_json else None, words.status_text(found), quiet=quiet)
 
 
 @cli.command()
@@ -346,7 +338,7 @@ def _settings(wanted: dict[str, Any]) -> Settings:
     return Settings(**wanted)
 
 
-for _command in (grid, report, diff):
+for _command in (status, history, grid, report, diff):
     cli.add_command(_command)
 
 __all__ = ["cli", "main"]

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from batchgen.app.event_loop import run_in_loop
 from batchgen.app.result import RunResult
-from batchgen.app.running import Stopped, StopSwitch, run_async
+from batchgen.app.running import run_async
 from batchgen.app.settings import Settings
+from batchgen.app.switch import Stopped, StopSwitch
 from batchgen.cli import words
 from batchgen.cli.progress import ProgressView
 from batchgen.cli.speech import complain, say
@@ -70,7 +71,7 @@ async def _run(
 
     def stop(number: signal.Signals) -> None:
         caught.append(number)
-        switch.stop(number.name)
+        switch.stop(number.name, exit_code=_SIGNAL_EXITS[number])
 
     with contextlib.suppress(NotImplementedError):  # Windows
         for number in _SIGNAL_EXITS:

@@ -1,13 +1,13 @@
 """What the commands print: for people, and as one JSON object for machines.
 
 `profiles` has the words of profiles, `plan` those of plans, `batch` those of its beginning, its runs and where it
-stands, `reports` those of what is wrong with it, `pictures` those of what people look at; `phrases` is what all of
-them say.
+stands, `runs` those of what its runs did, `reports` those of what is wrong with it, `pictures` those of what people
+look at; `phrases` is what all of them say.
 """
 
+from batchgen.app.as_json import result_json
 from batchgen.cli.words.batch import (
     examples_text,
-    result_json,
     result_text,
     start_json,
     start_text,
@@ -41,6 +41,7 @@ from batchgen.cli.words.reports import (
     readers_json,
     readers_text,
 )
+from batchgen.cli.words.runs import history_json, history_text
 
 __all__ = [
     "check_json",
@@ -58,6 +59,8 @@ __all__ = [
     "explanation_text",
     "grid_json",
     "grid_text",
+    "history_json",
+    "history_text",
     "preview_json",
     "preview_text",
     "profile_json",

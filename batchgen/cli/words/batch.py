@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchgen.cli.words.account import account_facts, account_json
-from batchgen.cli.words.phrases import money, plural, request_json
+from batchgen.app.as_json import account_json, doubt_json
+from batchgen.cli.words.account import account_facts
+from batchgen.cli.words.phrases import money, plural
 from batchgen.lifecycle import State
 from batchgen.model import REJECTED_FOLDER, Status
 
@@ -93,23 +94,6 @@ def _unless_it_is_paid_for(result: RunResult) -> str:
     return f"raise the budget, which covers {left:,} of the {plural(to_make, 'image')} still to make, and "
 
 
-def result_json(result: RunResult) -> dict[str, Any]:
-    """What `run --json` says."""
-    return {
-        "out": str(result.out),
-        "batch_id": result.batch_id,
-        "run_id": result.run_id,
-        "images": {status.value: number for status, number in result.samples.items()},
-        "findings": dict(result.findings),
-        "under_way": result.under_way,
-        "in_doubt": [_doubt_json(doubt) for doubt in result.doubts],
-        **account_json(result.account),
-        "report": None if result.report is None else str(result.report),
-        "stopped": result.stopped,
-        "exit_code": result.exit_code,
-    }
-
-
 def status_text(found: BatchStatus) -> str:
     """What `status` says."""
     doing = "a run is working on it now" if found.running else "no run is working on it"
@@ -133,11 +117,6 @@ def _doubt_line(doubt: Doubt) -> str:
     return f"  {doubt.request.key[:10]}  {since}{cost}{doubt.request.prompt!r}  {doubt.reason}"
 
 
-def _doubt_json(doubt: Doubt) -> dict[str, Any]:
-    since = doubt.since.isoformat() if doubt.since else None
-    return {**request_json(doubt.request), "since": since, "reason": doubt.reason, "cost": doubt.cost}
-
-
 def status_json(found: BatchStatus) -> dict[str, Any]:
     """What `status --json` says."""
     return {
@@ -148,5 +127,5 @@ def status_json(found: BatchStatus) -> dict[str, Any]:
         "images": {"wanted": found.wanted, "stored": found.stored},
         "attempts": found.attempts,
         **account_json(found.account),
-        "in_doubt": [_doubt_json(doubt) for doubt in found.doubts],
+        "in_doubt": [doubt_json(doubt) for doubt in found.doubts],
     }

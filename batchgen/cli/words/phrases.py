@@ -1,12 +1,9 @@
-"""Pieces of sentences and of objects that several commands say."""
+"""Pieces of sentences that several commands say."""
 
 from __future__ import annotations
 
 import textwrap
 import unicodedata
-from typing import Any
-
-from batchgen.model import Request
 
 #: Characters of a line: what every terminal shows.
 WIDTH = 80
@@ -56,17 +53,3 @@ def printable(text: str) -> str:
 def _is_wide(character: str) -> bool:
     """Whether a terminal shows it two columns wide, as it does the writings of East Asia."""
     return not character.isascii() and unicodedata.east_asian_width(character) in "WF"
-
-
-def request_json(request: Request) -> dict[str, Any]:
-    """A request as machines are told of it."""
-    return {
-        "request_key": request.key,
-        "row_index": request.row_index,
-        "repeat": request.repeat,
-        "prompt": request.prompt,
-        "params": dict(request.params),
-        "file_prefix": request.file_prefix,
-        "labels": dict(request.labels),
-        "split": request.split,
-    }

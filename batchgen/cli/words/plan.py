@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from batchgen.app.as_json import request_json
 from batchgen.budget import in_words
-from batchgen.cli.words.phrases import hanging, money, plural, request_json
+from batchgen.cli.words.phrases import hanging, money, plural
 from batchgen.explanation import Standing, submits
 from batchgen.manifest.names import written
 from batchgen.model import NO_BUDGET, Request
