@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchgen import index
 from batchgen.app.folder import BatchFolder
@@ -27,6 +27,8 @@ class RunResult:
     samples: Mapping[Status, int]  #: images wanted, by what became of them
     findings: Mapping[str, int]  #: stored images of which a check found something, by what it found
     failed_requests: int  #: requests of which no image was stored; `retry` tries them again
+    elsewhere: int = 0  #: requests that were left out because other batches had them
+    unfinished: Sequence[Path] = ()  #: of those batches, the ones that a run of their own has to finish
     under_way: int = 0  #: requests whose jobs are at the API; a later run collects their images, at no further cost
     doubts: Sequence[Doubt]  #: the first few requests that may have been paid for although nobody knows
     account: Account  #: what all runs of the batch have spent, of what may be spent
@@ -34,8 +36,11 @@ class RunResult:
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
     @classmethod
-    def of(cls, out: Path, *, run_id: RunId, stopped: str | None, account: Account, under_way: int = 0) -> RunResult:
+    def of(cls, out: Path, *, run_id: RunId, stopped: str | None, account: Account, **told: Any) -> RunResult:
         """Read from the batch's index.
+
+        Args:
+            told: what the index does not say; the other attributes.
 
         Raises:
             StorageFailed: it cannot be read.
@@ -49,7 +54,7 @@ class RunResult:
             batch_id=facts.batch_id,
             run_id=run_id,
             findings=index.findings(path),
-            under_way=under_way,
+            **told,
             samples=samples,
             doubts=status(out).doubts if samples[Status.IN_DOUBT] else (),
             failed_requests=index.failed_requests(path),

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +25,7 @@ from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
 from batchgen.app import accounting
 from batchgen.app.completion import arranged
+from batchgen.app.earlier import others, unfinished
 from batchgen.app.ending import Ending
 from batchgen.app.event_loop import run_in_loop
 from batchgen.app.feed import PlanFeed
@@ -39,7 +40,7 @@ from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.app.switch import StopSwitch
 from batchgen.budget import Account
-from batchgen.errors import StorageFailed
+from batchgen.errors import BatchgenError, StorageFailed
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
@@ -135,9 +136,15 @@ async def _run_held(
         await asyncio.to_thread(_write_report, folder)
     if outcome.error is not None:
         raise outcome.error
-    under_way = await asyncio.to_thread(_under_way, folder)
-    account = await asyncio.to_thread(batch.account)
-    return RunResult.of(folder.root, run_id=run_id, stopped=outcome.stopped, under_way=under_way, account=account)
+    return RunResult.of(
+        folder.root,
+        run_id=run_id,
+        stopped=outcome.stopped,
+        account=await asyncio.to_thread(batch.account),
+        elsewhere=plan.head.elsewhere,
+        unfinished=await asyncio.to_thread(_unfinished, folder, settings),
+        under_way=await asyncio.to_thread(_under_way, folder),
+    )
 
 
 def run(
@@ -268,6 +275,13 @@ def _under_way(folder: BatchFolder) -> int:
     with JournalView(folder.journal) as journal:
         tallies = journal.tallies()
     return sum(tally.requests for state, tally in tallies.items() if state in (State.SUBMITTED, State.READY))
+
+
+def _unfinished(folder: BatchFolder, settings: Settings) -> Sequence[Path]:
+    """The batches that new requests were told by, and that are not done."""
+    with contextlib.suppress(BatchgenError):  # this run is done, whatever has become of the others
+        return unfinished(others(settings.against, itself=folder)) if settings.only_new else ()
+    return ()
 
 
 @contextlib.contextmanager

@@ -39,6 +39,8 @@ class Settings:
     webhook_url: str | None = None  #: where the API reaches what listens there; None: at that address
     in_doubt: InDoubt | None = None
     limit: int | None = None  #: only the plan's first requests
+    only_new: bool = False  #: whether requests that the batches of *against* have are left out
+    against: tuple[str, ...] = ()  #: folders of earlier batches, or patterns of such
     budget: Budget = NO_BUDGET  #: of the batch over all its runs; goes before the manifest's, limit by limit
     retry: frozenset[FailureKind] = frozenset()  #: kinds of failed requests to try again
     wait_lock: float = 0.0  #: seconds that another run in the folder is waited for; 0: it is an error
@@ -75,6 +77,7 @@ def fingerprint(manifest: Manifest, settings: Settings) -> str:
         "params": dict(settings.params),
         "file_prefix": settings.file_prefix,
         "limit": settings.limit,
+        **({"only_new": settings.against} if settings.only_new else {}),
         "version": version("batchgen"),
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

@@ -64,7 +64,6 @@ def init(folder: str, example: str, listing: bool, as_json: bool, quiet: bool, v
 @click.argument("manifest")
 @planning
 @click.option("--explain", is_flag=True, help="Say of each request whether it is new or done, and why.")
-@click.option("--against", metavar="OUT", help="Say what running into the batch in OUT would cost.")
 @click.option("--frozen", is_flag=True, help="Exit with 2 if the manifest has drifted from the frozen plan.")
 @click.option(
     "--show",
@@ -83,7 +82,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     """
     from batchgen.cli.planning import plan_to_exit_code
 
-    asked = {name: planned.pop(name) for name in ("explain", "against", "frozen", "show")}
+    asked = {name: planned.pop(name) for name in ("explain", "frozen", "show")}
     sys.exit(plan_to_exit_code(manifest, out=out, settings=_settings(planned), as_json=as_json, quiet=quiet, **asked))
 
 
@@ -155,11 +154,12 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
 @shared
 def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **wanted: Any) -> None:
     """Make the dataset of MANIFEST, or go on with it: the same command again costs nothing for what is done."""
+    settings = _settings(wanted)
+    if settings.only_new != bool(settings.against):
+        raise click.UsageError("--only-new and --against OUT go together: what is new is so against those batches.")
     from batchgen.cli.running import run_to_exit_code
 
-    sys.exit(
-        run_to_exit_code(manifest, out=out, settings=_settings(wanted), as_json=as_json, quiet=quiet, verbose=verbose)
-    )
+    sys.exit(run_to_exit_code(manifest, out=out, settings=settings, as_json=as_json, quiet=quiet, verbose=verbose))
 
 
 @cli.command()

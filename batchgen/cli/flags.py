@@ -153,6 +153,14 @@ def planning(command: F) -> F:
         click.option(
             "--limit", type=click.IntRange(min=1), envvar="BATCHGEN_LIMIT", help="Only the plan's first requests."
         ),
+        click.option("--only-new", is_flag=True, help="Leave out what the batches of --against have."),
+        click.option(
+            "--against",
+            metavar="OUT",
+            multiple=True,
+            help="A batch folder, or a quoted pattern of such: 'outputs/night-*'. Alone, for plan: say what running "
+            "into that batch would cost.",
+        ),
     )
     for option in reversed(options):
         command = option(command)

@@ -49,6 +49,8 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
     counts = result.samples
     wanted = sum(counts.values())
     lines = [f"{counts[Status.STORED]:,} of {plural(wanted, 'image')} stored in {result.out}"]
+    if result.elsewhere:
+        lines.append(f"  {plural(result.elsewhere, 'request')} left out: other batches have them")
     if counts[Status.REJECTED]:
         lines.append(f"  {counts[Status.REJECTED]:,} rejected by a check: kept in {result.out}/{REJECTED_FOLDER}")
     lines += [
@@ -70,6 +72,10 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
         jobs = plural(result.under_way, "submitted job")
         lines.append(f"  {jobs} left at the API; the next run collects the images, at no further cost")
     lines += [f"  {name}: {fact}" for name, fact in account_facts(result.account)]
+    lines += [
+        f"  not finished: `batchgen run {shlex.quote(f'{other}/.batchgen/plan.parquet')} -o {shlex.quote(str(other))}`"
+        for other in result.unfinished
+    ]
     lines.append(_next_step(result, shlex.join(again)))
     return "\n".join(lines)
 
@@ -82,6 +88,8 @@ def _next_step(result: RunResult, again: str) -> str:
         return f"Next: `{again} --in-doubt retry` submits them again, `--in-doubt fail` gives them up"
     if result.failed_requests:
         return f"Next: `{again} --retry failed` tries {plural(result.failed_requests, 'failed request')} again"
+    if not sum(counts.values()):
+        return "Nothing was to be made"
     seen = result.report or result.out / "images"
     return f"Next: look at {seen}, or load it with pandas.read_parquet('{result.out}/metadata.parquet')"
 
