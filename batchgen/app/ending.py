@@ -70,8 +70,7 @@ class Ending:
             yield
         except BaseException as error:
             told = stopped_with()
-            code = error.exit_code if isinstance(error, BatchgenError) else _BUG
-            self.exit_code = code if told is None else told
+            self.exit_code = exit_code_of(error) if told is None else told
             self.reason = str(error) or type(error).__name__
             raise
         else:
@@ -105,6 +104,11 @@ class Ending:
         told = self.as_json()
         write_atomically(self.folder.last_run, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
         _append(self.folder, {name: told[name] for name in _KEPT})
+
+
+def exit_code_of(error: BaseException) -> int:
+    """What a run ends with that this error has ended."""
+    return error.exit_code if isinstance(error, BatchgenError) else _BUG
 
 
 #: Of an ending, what a line of the history holds.

@@ -24,6 +24,7 @@ from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
 from batchgen.app import accounting
+from batchgen.app.announcing import announced
 from batchgen.app.completion import arranged
 from batchgen.app.earlier import others, unfinished
 from batchgen.app.ending import Ending
@@ -33,6 +34,7 @@ from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
 from batchgen.app.holding import held
 from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
+from batchgen.app.measuring import measured
 from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.reporting import report
@@ -108,14 +110,17 @@ async def run_async(
     """
     settings, switch, observer = settings or Settings(), switch or StopSwitch(), observer or Observer()
     reading = partial(read_for, manifest, out, settings)
-    read_in, folder = await asyncio.to_thread(reading)
-    async with held(folder, settings, observer, switch) as waited:
-        if waited:  # the other run may have begun the batch, and settled its words
-            read_in, folder = await asyncio.to_thread(reading)
-        ending = Ending(folder=folder, run_id=new_run_id(), manifest=read_in)
-        with ending.recorded(stopped_with=lambda: switch.exit_code):
-            ending.result = await _run_held(read_in, folder, settings, ending, observer, switch)
-    return ending.result
+    async with announced(settings, manifest, switch, observer) as announcement:
+        read_in, folder = await asyncio.to_thread(reading)
+        async with held(folder, settings, observer, switch) as waited:
+            if waited:  # the other run may have begun the batch, and settled its words
+                read_in, folder = await asyncio.to_thread(reading)
+            ending = announcement.ending = Ending(folder=folder, run_id=new_run_id(), manifest=read_in)
+            async with measured(settings, ending, observer) as metrics:
+                with ending.recorded(stopped_with=lambda: switch.exit_code):
+                    watched = Observers(observer, ending.count, metrics)
+                    ending.result = await _run_held(read_in, folder, settings, ending, watched, switch)
+        return ending.result
 
 
 async def _run_held(
@@ -130,7 +135,7 @@ async def _run_held(
         batch = _Batch(manifest=manifest, settings=settings, folder=folder, plan=plan, run_id=run_id)
         index_anew = partial(bring_up_to_date, folder, plan, batch.facts)
         async with kept_up_to_date(index_anew, every=settings.index_every):
-            outcome = await _pass(batch, journal, Observers(observer, ending.count), switch)
+            outcome = await _pass(batch, journal, observer, switch)
     await asyncio.to_thread(index_anew)
     if settings.report and outcome.error is None and not switch.told:
         await asyncio.to_thread(_write_report, folder)

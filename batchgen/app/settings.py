@@ -50,6 +50,9 @@ class Settings:
     index_every: float = 600.0  #: seconds between two indexes while the run goes on; 0: only at its end
     checks: Checks | None = None  #: what images must stand
     allow_private_hosts: bool = False  #: whether images may be fetched from private networks
+    notify: str | None = field(default=None, repr=False)  #: URL that is told how the run ended; may hold a secret
+    healthcheck: str | None = field(default=None, repr=False)  #: URL that is pinged at its start and its end; the same
+    metrics_file: Path | None = None  #: where the run keeps its figures in Prometheus' text format
     report: bool = True  #: whether the run ends with a report
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
 
@@ -87,6 +90,11 @@ def fingerprint(manifest: Manifest, settings: Settings) -> str:
 _found: set[str] = set()
 
 
+def keep_secret(text: str) -> None:
+    """Keep one more text out of what is said when all else fails."""
+    _found.add(text)
+
+
 def without_keys(text: str) -> str:
     """The text with every API key that was found so far replaced."""
     from batchgen.adapters.http_api.wording import Wording
@@ -106,14 +114,28 @@ def find_key(profile: Profile) -> str:
     if profile.simulated:
         return SIMULATOR_KEY
     variable = profile.key.variable
-    if key := os.environ.get(variable, "").strip():
-        _found.add(key)
-        return key
-    if named := os.environ.get(f"{variable}_FILE", "").strip():
+    if (key := _key_in(variable)) is None:
+        raise KeyMissing(host=profile.base_url, variable=variable)
+    return key
+
+
+def find_notify_key() -> str | None:
+    """The key by which notifications are signed, found as the API's is; None if there is none.
+
+    Raises:
+        UsageError: the key file cannot be read, or others can.
+    """
+    return _key_in("BATCHGEN_NOTIFY_KEY")
+
+
+def _key_in(variable: str) -> str | None:
+    key = os.environ.get(variable, "").strip()
+    if not key and (named := os.environ.get(f"{variable}_FILE", "").strip()):
         key = _read_key(Path(named), f"{variable}_FILE")
-        _found.add(key)
-        return key
-    raise KeyMissing(host=profile.base_url, variable=variable)
+    if not key:
+        return None
+    _found.add(key)
+    return key
 
 
 def _read_key(path: Path, variable: str) -> str:

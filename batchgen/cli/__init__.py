@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from batchgen.cli.exporting import FORMATS, choosing, formatting
-from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared
+from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared, telling
 from batchgen.cli.reviewing import diff, grid, report
 from batchgen.cli.speech import complain, say, tell
 from batchgen.cli.standing import history, status
@@ -148,6 +148,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     envvar="BATCHGEN_ALLOW_PRIVATE_HOSTS",
     help="Fetch images from private networks too.",
 )
+@telling
 @click.option(
     "--report/--no-report", default=True, envvar="BATCHGEN_REPORT", help="Whether to end with OUT/report.html."
 )

@@ -99,6 +99,34 @@ def completing(command: F) -> F:
     return command
 
 
+def telling(command: F) -> F:
+    """The flags that say who is told of a run."""
+    options = (
+        click.option(
+            "--notify",
+            metavar="URL",
+            envvar="BATCHGEN_NOTIFY",
+            help="Send the summary there as JSON, signed with BATCHGEN_NOTIFY_KEY.",
+        ),
+        click.option(
+            "--healthcheck",
+            metavar="URL",
+            envvar="BATCHGEN_HEALTHCHECK",
+            help="Ping URL/start, and at the end URL, or URL/fail.",
+        ),
+        click.option(
+            "--metrics-file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            envvar="BATCHGEN_METRICS_FILE",
+            help="Keep figures of the run there, in Prometheus' text format.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 #: `--in-doubt`, for commands that submit or say what would be submitted.
 doubting = click.option(
     "--in-doubt",

@@ -27,8 +27,18 @@ _SIGNAL_EXITS = {
     for name, code in (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143))
     if hasattr(signal, name)
 }
-#: Flags that were meant for one time, and how many words follow them.
-_ONCE = {"--max-images": 1, "--max-runtime": 1, "--retry": 1, "--in-doubt": 1, "--json": 0, "-q": 0, "--quiet": 0}
+#: Flags that were meant for one time, or may hold a secret, and how many words follow them.
+_ONCE = {
+    "--notify": 1,
+    "--healthcheck": 1,
+    "--max-images": 1,
+    "--max-runtime": 1,
+    "--retry": 1,
+    "--in-doubt": 1,
+    "--json": 0,
+    "-q": 0,
+    "--quiet": 0,
+}
 
 
 def run_to_exit_code(
