@@ -207,7 +207,9 @@ async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switc
     noted = {"version": version("batchgen"), **asdict(batch.facts), "budget": asdict(batch.manifest.budget)}
     journal.begin_run(json.dumps(noted, ensure_ascii=False))
     with contextlib.closing(_opened_log(batch)) as log:
-        return await _carry(batch, feed, journal, Observers(observer, log), switch)
+        outcome = await _carry(batch, feed, journal, Observers(observer, log), switch)
+        log.note("run.ended", stopped=outcome.stopped, error=None if outcome.error is None else str(outcome.error))
+        return outcome
 
 
 async def _carry(

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 import click
 
-from batchgen.cli.flags import shared
-from batchgen.cli.speech import tell
+from batchgen.cli.flags import duration, shared
+from batchgen.cli.speech import say, tell
 
 
 @click.command()
 @click.argument("out", metavar="OUT")
 @click.option("--disputes", is_flag=True, help="List what was paid for and not delivered, as CSV for the provider.")
+@click.option("--watch", is_flag=True, help="Go on saying it until no run works on the batch.")
+@click.option(
+    "--every", type=duration, metavar="DURATION", default="2s", show_default=True, help="How often --watch looks."
+)
 @shared
-def status(out: str, disputes: bool, as_json: bool, quiet: bool, verbose: int) -> None:
-    """Say where the batch in the folder OUT stands, even while a run works on it."""
+def status(out: str, disputes: bool, watch: bool, every: float, as_json: bool, quiet: bool, verbose: int) -> None:
+    """Say where the batch in the folder OUT stands, even while a run works on it.
+
+    With --watch also how fast it goes, what is slow and what has failed; with --json as well, an object a line.
+    """
     from batchgen.app import disputing, standing
     from batchgen.cli import words
 
@@ -21,8 +31,30 @@ def status(out: str, disputes: bool, as_json: bool, quiet: bool, verbose: int) -
         listed = disputing.disputed(out)
         tell(words.disputes_json(listed) if as_json else None, words.disputes_csv(listed), quiet=quiet)
         return
+    if watch:
+        if disputes:
+            raise click.UsageError("--disputes is a table for the provider; leave out --watch.")
+        _watch(out, every=every, as_json=as_json, quiet=quiet)
+        return
     found = standing.status(out)
     tell(words.status_json(found) if as_json else None, words.status_text(found), quiet=quiet)
+
+
+def _watch(out: str, *, every: float, as_json: bool, quiet: bool) -> None:
+    from batchgen.app.watching import glance
+    from batchgen.cli import words
+    from batchgen.cli.screen import Screen
+
+    with Screen(sys.stdout) as screen:
+        while True:
+            seen = glance(out)
+            if as_json:
+                say(words.glance_json(seen))
+            elif not quiet:
+                screen.show(words.glance_text(seen))
+            if not seen.status.running:
+                return
+            time.sleep(max(0.1, every))
 
 
 @click.command()

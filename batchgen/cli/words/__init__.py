@@ -41,7 +41,7 @@ from batchgen.cli.words.reports import (
     readers_json,
     readers_text,
 )
-from batchgen.cli.words.runs import history_json, history_text
+from batchgen.cli.words.runs import glance_json, glance_text, history_json, history_text
 
 __all__ = [
     "check_json",
@@ -57,6 +57,8 @@ __all__ = [
     "examples_text",
     "explanation_json",
     "explanation_text",
+    "glance_json",
+    "glance_text",
     "grid_json",
     "grid_text",
     "history_json",

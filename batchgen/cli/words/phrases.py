@@ -50,6 +50,18 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
+def cut(text: str, width: int) -> str:
+    """A line of printable characters that is no wider than so many columns."""
+    columns = fits = 0
+    for place, one in enumerate(text, start=1):
+        columns += 2 if _is_wide(one) else 1
+        if columns > width:
+            return f"{text[:fits]}…"
+        if columns < width:
+            fits = place
+    return text
+
+
 def _is_wide(character: str) -> bool:
     """Whether a terminal shows it two columns wide, as it does the writings of East Asia."""
     return not character.isascii() and unicodedata.east_asian_width(character) in "WF"

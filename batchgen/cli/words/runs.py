@@ -1,4 +1,4 @@
-"""What `history` prints."""
+"""What `history` and `status --watch` print."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from batchgen.cli.words.phrases import WIDTH, plural, printable
+from batchgen.cli.words.batch import status_json, status_text
+from batchgen.cli.words.phrases import WIDTH, cut, plural, printable
 
 if TYPE_CHECKING:
     from batchgen.app.history import PastRun
+    from batchgen.app.watching import Glance
 
 _COLUMNS = "{:<19}  {:>8}  {:>8}  {:>6}  {:>6}  {:>6}  {}"
 
@@ -32,7 +34,7 @@ def _line(run: PastRun) -> str:
         *("-" if count is None else f"{count}" for count in counts),
         printable(run.reason or ""),
     ).rstrip()
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+    return cut(line, WIDTH)
 
 
 def took(time: timedelta) -> str:
@@ -61,4 +63,43 @@ def _run_json(run: PastRun) -> dict[str, Any]:
         "submissions": run.submissions,
         "images_stored": run.images_stored,
         "requests_failed": run.requests_failed,
+    }
+
+
+def glance_text(seen: Glance) -> str:
+    """What `status --watch` shows at one moment."""
+    found = seen.status
+    doing = "a run is working on it" if found.running else "no run is working on it"
+    _, *facts = status_text(found).splitlines()
+    lines = [
+        f"{found.stored:,} of {plural(found.wanted, 'image')} stored; {doing}",
+        f"  batch        {found.out}",
+        *facts,
+    ]
+    if seen.rate is not None:
+        left = "" if seen.seconds_left is None else f"; about {took(timedelta(seconds=seen.seconds_left))} to go"
+        lines.append(f"  rate         {seen.rate:.3g} images a second{left}")
+    if seen.slowest:
+        lines.append("Longest under way:")
+        lines += [
+            f"  {took(timedelta(seconds=job.seconds)):>8}  {job.key[:10]}  {job.state:<10}  {job.job_id or ''}"
+            for job in seen.slowest
+        ]
+    if seen.failures:
+        lines.append("Failed requests:")
+        lines += [f"  {number:>8,}  {kind}" for kind, number in seen.failures.items()]
+    return "\n".join(lines)
+
+
+def glance_json(seen: Glance) -> dict[str, Any]:
+    """What `status --watch --json` says at one moment."""
+    return {
+        **status_json(seen.status),
+        "images_per_second": seen.rate,
+        "seconds_left": seen.seconds_left,
+        "slowest": [
+            {"request_key": job.key, "job_id": job.job_id, "state": job.state.value, "seconds": round(job.seconds, 1)}
+            for job in seen.slowest
+        ],
+        "failures": {kind.value: number for kind, number in seen.failures.items()},
     }
