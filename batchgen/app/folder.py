@@ -70,6 +70,11 @@ class BatchFolder:
         return self.state / "history.jsonl"
 
     @property
+    def cleaned(self) -> Path:
+        """There if the batch was cleaned away, but for its plan."""
+        return self.state / "cleaned"
+
+    @property
     def simulator(self) -> Path:
         """Jobs of the built-in simulator, so that it survives a kill as the real API would."""
         return self.state / "simulator.jsonl"

@@ -164,7 +164,13 @@ def must_have_its_journal(folder: BatchFolder) -> None:
 
     Raises:
         StorageFailed: it is gone.
+        UsageError: the batch was cleaned away.
     """
+    if folder.cleaned.exists():
+        raise UsageError(
+            f"The batch in {folder.root} was cleaned away; its plan is left, so that --only-new knows what it had. "
+            "Nothing was sent; name another --out, or remove that folder to have everything made, and paid for, anew."
+        )
     journal = folder.journal
     gone = not journal.is_file() or journal.stat().st_size == 0
     if gone and (folder.plan.is_file() or folder.index.is_file()):

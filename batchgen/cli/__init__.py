@@ -17,7 +17,7 @@ from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared, telling
 from batchgen.cli.reviewing import diff, grid, report
 from batchgen.cli.speech import complain, say, tell
-from batchgen.cli.standing import history, status
+from batchgen.cli.standing import clean, history, status
 from batchgen.errors import BatchgenError, ManifestError
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ def _settings(wanted: dict[str, Any]) -> Settings:
     return Settings(**wanted)
 
 
-for _command in (status, history, grid, report, diff):
+for _command in (status, history, clean, grid, report, diff):
     cli.add_command(_command)
 
 __all__ = ["cli", "main"]

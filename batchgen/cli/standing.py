@@ -1,4 +1,4 @@
-"""`batchgen status` and `history`: where a batch stands, and how it came there."""
+"""`batchgen status`, `history` and `clean`: where a batch stands, how it came there, and its end."""
 
 from __future__ import annotations
 
@@ -67,3 +67,26 @@ def history(out: str, as_json: bool, quiet: bool, verbose: int) -> None:
 
     runs = runs_of(out)
     tell(words.history_json(out, runs) if as_json else None, words.history_text(out, runs), quiet=quiet)
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER", default="outputs")
+@click.option("--older-than", type=duration, metavar="DURATION", help="What is old: untouched for that long, like 30d.")
+@click.option("--yes", is_flag=True, help="Remove what is old and done, but for its frozen plan.")
+@click.option("--forget", is_flag=True, help="Remove the plan, too: --only-new will pay for its requests again.")
+@shared
+def clean(
+    folder: str, older_than: float | None, yes: bool, forget: bool, as_json: bool, quiet: bool, verbose: int
+) -> None:
+    """List the batches in FOLDER (default: outputs), and with --yes remove those that are old and done.
+
+    Never removed is what is not finished, in doubt, without an index, or worked on.
+    """
+    from batchgen.app.cleaning import clean as clean_up
+    from batchgen.cli import words
+
+    if yes and older_than is None:
+        raise click.UsageError("--yes removes what is old; say with --older-than 30d what that is.")
+    found = clean_up(folder, older_than=older_than, remove=yes, forget=forget)
+    text = words.clean_text(folder, found, removing=yes)
+    tell(words.clean_json(folder, found) if as_json else None, text, quiet=quiet)

@@ -1,8 +1,8 @@
 """What the commands print: for people, and as one JSON object for machines.
 
 `profiles` has the words of profiles, `plan` those of plans, `batch` those of its beginning, its runs and where it
-stands, `runs` those of what its runs did, `reports` those of what is wrong with it, `pictures` those of what people
-look at; `phrases` is what all of them say.
+stands, `runs` those of what its runs did and do, `old` those of its end, `reports` those of what is wrong with it,
+`pictures` those of what people look at; `phrases` is what all of them say.
 """
 
 from batchgen.app.as_json import result_json
@@ -14,6 +14,7 @@ from batchgen.cli.words.batch import (
     status_json,
     status_text,
 )
+from batchgen.cli.words.old import clean_json, clean_text
 from batchgen.cli.words.pictures import (
     difference_json,
     difference_text,
@@ -46,6 +47,8 @@ from batchgen.cli.words.runs import glance_json, glance_text, history_json, hist
 __all__ = [
     "check_json",
     "check_text",
+    "clean_json",
+    "clean_text",
     "comparison_json",
     "comparison_text",
     "difference_json",
