@@ -236,7 +236,8 @@ def test_no_request_is_given_the_name_of_another_one_whatever_was_paid_for_befor
 def test_a_row_that_asks_for_what_was_paid_for_before_is_asked_once() -> None:
     old = list(Plan(a_manifest(rows("ab"))))
     entries = list(Plan(a_manifest(rows("bab")), kept=lambda: old).entries())
-    told = [(e.row_index, e.first_row) if isinstance(e, Duplicate) else e.prompt for e in entries]
+    assert not any(isinstance(e, Elsewhere) for e in entries)
+    told = [(e.row_index, e.first_row) if isinstance(e, Duplicate) else e.prompt for e in entries]  # type: ignore[union-attr]
     assert told == ["b", "a", (2, 0)]
 
 
