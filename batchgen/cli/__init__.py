@@ -158,9 +158,13 @@ def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int
     settings = _settings(wanted)
     if settings.only_new != bool(settings.against):
         raise click.UsageError("--only-new and --against OUT go together: what is new is so against those batches.")
-    from batchgen.cli.running import run_to_exit_code
+    from batchgen.cli.planning import tidied_up
 
-    sys.exit(run_to_exit_code(manifest, out=out, settings=settings, as_json=as_json, quiet=quiet, verbose=verbose))
+    with tidied_up():  # while what a run needs is still loaded; then it listens for signals itself
+        from batchgen.cli.running import run_to_exit_code
+
+        code = run_to_exit_code(manifest, out=out, settings=settings, as_json=as_json, quiet=quiet, verbose=verbose)
+    sys.exit(code)
 
 
 @cli.command()
