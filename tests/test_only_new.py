@@ -14,6 +14,8 @@ from batchgen import Settings, Status
 from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.comparing import drift, explain
+from batchgen.app.earlier import EarlierBatches
+from batchgen.app.folder import BatchFolder
 from batchgen.app.preview import plan
 from batchgen.explanation import Standing
 from batchgen.simulator import Simulator, background
@@ -169,6 +171,33 @@ def test_nobody_pays_beside_a_batch_of_which_it_is_not_known_what_it_has(nights:
     with FolderLock(nights.folder / "outputs/night-that-plans"), pytest.raises(batchgen.FolderBusy):
         nights.run(2, against=(str(nights.folder / "outputs/night-that*"),))
     assert nights.posts() == 2
+
+
+def test_two_batches_that_plan_at_the_same_time_do_not_both_go_on(nights: Nights) -> None:
+    nights.table(2)
+    out = nights.run(1).out
+    nights.table(4)
+    in_the_making = out / ".batchgen/.plan.parquet.0123abcd.part"
+    in_the_making.touch()
+    with FolderLock(out), pytest.raises(batchgen.FolderBusy):
+        nights.run(2)
+    assert nights.run(2).exit_code == 0  # a leftover of a run that was killed keeps nobody out
+    assert nights.posts() == 4
+
+
+def test_a_plan_in_the_making_is_seen_by_others_before_it_looks_at_theirs(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.table(2)
+    nights.run(1)
+    seen = []
+
+    def look(batches: EarlierBatches, **own: Any) -> None:
+        seen.append(len(list(BatchFolder(nights.folder / "outputs/night-2026-11-02").plans_in_the_making())))
+
+    monkeypatch.setattr(EarlierBatches, "read", look)
+    nights.run(2)
+    assert seen == [1]
 
 
 def test_the_command_takes_patterns_and_says_what_it_left_out(nights: Nights) -> None:

@@ -52,12 +52,18 @@ class EarlierBatches(contextlib.AbstractContextManager["EarlierBatches"]):
     def read(self, *, own: Iterator[RequestKey] | None = None) -> None:
         """Look up what they have.
 
+        Two batches that plan at the same time both have a plan in the making when they look, so at least one sees it.
+
         Args:
             own: what is paid for in the batch itself; it stays there, whoever else has it.
+
+        Raises: as `EarlierBatches`.
         """
         for key in own or () if self.folders else ():
             self._known.meet(key, _ITSELF)
         for folder in self.folders:
+            if is_held(folder.root) and any(folder.plans_in_the_making()):
+                raise FolderBusy(folder.root)
             for key in PlanFile(folder.plan).keys():  # noqa: SIM118  # it is no mapping
                 self._known.meet(key, str(folder.root))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,10 @@ class BatchFolder:
     def plan(self) -> Path:
         """The frozen plan."""
         return self.state / "plan.parquet"
+
+    def plans_in_the_making(self) -> Iterator[Path]:
+        """What is to take the plan's place; left behind, too, by a run that was killed."""
+        return self.state.glob(f".{self.plan.name}.*.part")
 
     @property
     def log(self) -> Path:
