@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchgen import index
 from batchgen.app.folder import BatchFolder
@@ -36,11 +36,18 @@ class RunResult:
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
 
     @classmethod
-    def of(cls, out: Path, *, run_id: RunId, stopped: str | None, account: Account, **told: Any) -> RunResult:
+    def of(
+        cls,
+        out: Path,
+        *,
+        run_id: RunId,
+        stopped: str | None,
+        account: Account,
+        under_way: int = 0,
+        elsewhere: int = 0,
+        unfinished: Sequence[Path] = (),
+    ) -> RunResult:
         """Read from the batch's index.
-
-        Args:
-            told: what the index does not say; the other attributes.
 
         Raises:
             StorageFailed: it cannot be read.
@@ -54,7 +61,9 @@ class RunResult:
             batch_id=facts.batch_id,
             run_id=run_id,
             findings=index.findings(path),
-            **told,
+            under_way=under_way,
+            elsewhere=elsewhere,
+            unfinished=unfinished,
             samples=samples,
             doubts=status(out).doubts if samples[Status.IN_DOUBT] else (),
             failed_requests=index.failed_requests(path),
