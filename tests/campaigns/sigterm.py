@@ -106,7 +106,8 @@ def main() -> None:
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="batchgen-sigterm-") as folder:
         for tally in campaign(runs=wanted.runs, seed=wanted.seed, folder=Path(folder)):
-            print(f"{tally.batches} batches, {tally.kills} stops", flush=True)
+            sound = "all sound" if tally.sound else "NOT SOUND"
+            print(f"{tally.batches} batches, {tally.kills} stops, {tally.doubts} in doubt: {sound}", flush=True)
     beyond = sorted(tally.beyond)
     print(
         f"{tally.kills} runs told to stop, of {tally.batches} batches with {tally.requests} requests\n"
