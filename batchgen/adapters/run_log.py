@@ -113,7 +113,7 @@ class RunLog(Observer):
 
     def begun(self, progress: Progress) -> None:
         """The run is about to submit or to ask."""
-        self.note("run.begun", wanted=progress.wanted, stored=progress.stored, concurrency=progress.concurrency)
+        self.note("run.planned", wanted=progress.wanted, stored=progress.stored, concurrency=progress.concurrency)
 
     def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
         """A request took a step."""
