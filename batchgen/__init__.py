@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from batchgen.app.checking import CheckReport, check
     from batchgen.app.preview import Preview, plan
     from batchgen.app.result import RunResult
-    from batchgen.app.running import StopSwitch, run, run_async
+    from batchgen.app.running import run, run_async
     from batchgen.app.settings import Settings
     from batchgen.app.standing import BatchStatus, status
+    from batchgen.app.switch import StopSwitch
     from batchgen.budget import Account
     from batchgen.errors import (
         AccountBlocked,
@@ -56,7 +57,7 @@ _HOMES = {
     "RunResult": "app.result",
     "Settings": "app.settings",
     "Status": "model",
-    "StopSwitch": "app.running",
+    "StopSwitch": "app.switch",
     "StorageFailed": "errors",
     "UsageError": "errors",
     "check": "app.checking",

@@ -20,6 +20,7 @@ class Standing(StrEnum):
     DONE = "done"  # its images are stored
     FAILED = "failed"  # a run leaves it, unless told to try again
     IN_DOUBT = "in_doubt"  # may have been paid for; a run does what in_doubt says
+    ELSEWHERE = "elsewhere"  # another batch has it, and a run asks for new ones only
     UNDER_WAY = "under_way"  # submitted; a run goes on with it and pays nothing
 
 

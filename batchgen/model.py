@@ -327,6 +327,7 @@ class PlanHead:
     keys_sha256: str = ""  #: of its request keys in order; 64 hex digits
     requests: int = 0
     samples: int = 0
+    elsewhere: int = 0  #: requests that were left out because other batches had them
     label_types: Mapping[str, str] = field(default_factory=dict)  #: label -> int, float, bool or str; in order
     manifest: str = ""  #: the file, as the user named it
     manifest_sha256: str = ""  #: of the file's bytes; 64 hex digits

@@ -39,6 +39,14 @@ class Duplicate:
     prompt: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """A request that another batch has, where only new ones are wanted; it is not in the plan."""
+
+    request: Request
+    batch: str  #: the folder of that batch
+
+
 def request_key(
     profile: Profile, prompt: str, params: Mapping[str, ParamValue], repeat: int, sample: int = 0
 ) -> RequestKey:
@@ -150,6 +158,7 @@ class Plan:
             called. Those that the manifest no longer asks for follow at the end, so that nothing paid for drops out of
             the batch; and no other request is given a name that one of them has.
         firsts: remembers, for one iteration, what was asked for already.
+        elsewhere: says of a key which other batch has its request, if one has; such requests are left out.
     """
 
     def __init__(
@@ -159,7 +168,9 @@ class Plan:
         limit: int | None = None,
         kept: Callable[[], Iterable[Request]] = tuple,
         firsts: Callable[[], Firsts] = FirstsInMemory,
+        elsewhere: Callable[[RequestKey], str | None] = lambda key: None,
     ) -> None:
+        self._elsewhere = elsewhere
         self.manifest = manifest
         self._limit = limit
         self._kept = kept
@@ -173,8 +184,8 @@ class Plan:
         """
         return (entry for entry in self.entries() if isinstance(entry, Request))
 
-    def entries(self) -> Iterator[Request | Duplicate]:
-        """The requests in order, and in between what was left out because it stands there already.
+    def entries(self) -> Iterator[Request | Duplicate | Elsewhere]:
+        """The requests in order, and in between what was left out because it stands there already, or elsewhere.
 
         Once the limit is reached, rows are read on for their problems only.
         """
@@ -188,6 +199,10 @@ class Plan:
                     if requests == self._limit:
                         break
                     key = request_key(profile, row.prompt, row.params, repeat, row.sample)
+                    if (batch := self._elsewhere(key)) is not None:
+                        request = self._request(row, repeat, key, key[:_NAMED], position)
+                        yield Elsewhere(request=request, batch=batch)
+                        continue
                     name, first_row = _named(key, row.index, firsts)
                     if first_row is not None:
                         yield Duplicate(row_index=row.index, first_row=first_row, key=key, prompt=row.prompt)

@@ -215,6 +215,9 @@ class Observer:
     def stopping(self, reason: str) -> None:
         """No request is submitted any more."""
 
+    def untold(self, reason: str) -> None:
+        """Somebody outside could not be told of the run, which is none the worse for it."""
+
 
 class Observers(Observer):
     """Several observers as one, told in order. One that fails is told nothing more: a run outlives its spectators."""
@@ -243,6 +246,9 @@ class Observers(Observer):
 
     def stopping(self, reason: str) -> None:
         self._tell("stopping", reason)
+
+    def untold(self, reason: str) -> None:
+        self._tell("untold", reason)
 
     def _tell(self, what: str, *facts: object) -> None:
         for observer in tuple(self._observers):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from batchgen.firsts import Firsts, FirstsInMemory
 from batchgen.model import Request, cost_of
-from batchgen.planning import Duplicate
+from batchgen.planning import Duplicate, Elsewhere
 
 #: Requests and duplicates of each sort that are shown.
 _SHOWN = 3
@@ -25,6 +25,7 @@ class PlanSummary:
     samples: int  #: images wanted
     prompts: int  #: different ones
     duplicates: int  #: rows and repeats left out
+    elsewhere: int  #: requests left out because other batches have them
     cost: float | None  #: of all samples, in the account's currency; None if no price is known
     first: tuple[Request, ...]  #: the first few, as they will be sent
     drawn: tuple[Request, ...]  #: a few of the others, in plan order; equal plans give the same
@@ -42,7 +43,7 @@ class _Count:
     """
 
     def __init__(self, prompts: Firsts) -> None:
-        self.requests = self.samples = self.prompts = self.duplicates = 0
+        self.requests = self.samples = self.prompts = self.duplicates = self.elsewhere = 0
         self.first: list[Request] = []
         self.repeated: list[Duplicate] = []
         self.splits: dict[str, int] = {}
@@ -93,7 +94,7 @@ def _alike(one: Duplicate, other: Duplicate) -> bool:
 
 
 def summarise(
-    entries: Iterable[Request | Duplicate], *, price: float | None, prompts: Firsts | None = None
+    entries: Iterable[Request | Duplicate | Elsewhere], *, price: float | None, prompts: Firsts | None = None
 ) -> PlanSummary:
     """Count a plan in one pass, whatever its length.
 
@@ -106,6 +107,8 @@ def summarise(
         for entry in entries:
             if isinstance(entry, Duplicate):
                 count.duplicate(entry)
+            elif isinstance(entry, Elsewhere):
+                count.elsewhere += 1
             else:
                 count.request(entry)
     return PlanSummary(
@@ -113,6 +116,7 @@ def summarise(
         samples=count.samples,
         prompts=count.prompts,
         duplicates=count.duplicates,
+        elsewhere=count.elsewhere,
         cost=cost_of(count.samples, price),
         first=tuple(count.first),
         drawn=count.drawn,

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
 from batchgen.model import LabelValue, PlanHead, Request, RequestKey, params_of_json
+from batchgen.planning import Duplicate, Elsewhere
 
 _SCHEMA = pa.schema(
     [
@@ -114,19 +115,19 @@ def _why(path: Path, error: Exception) -> str:
     return f"The frozen plan {path} cannot be read ({error}). Remove it and run the manifest again."
 
 
-def freeze(requests: Iterable[Request], path: Path, origin: PlanHead) -> PlanHead:
-    """Write a plan, streamed.
+def freeze(entries: Iterable[Request | Duplicate | Elsewhere], path: Path, origin: PlanHead) -> PlanHead:
+    """Write a plan, streamed: its requests, of what a plan's entries are.
 
     Args:
         origin: what the plan is made from; what is counted is filled in here.
 
     Raises:
         OSError: the disk does not take it.
-        ManifestError: from *requests*.
+        ManifestError: from *entries*.
     """
     count = _Count(origin.label_types)
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-        stream = iter(requests)
+        stream = count.requests_of(entries)
         while lines := [count.line(request) for request in islice(stream, _ROW_GROUP)]:
             writer.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA))
         head = replace(
@@ -134,6 +135,7 @@ def freeze(requests: Iterable[Request], path: Path, origin: PlanHead) -> PlanHea
             keys_sha256=count.keys.hexdigest(),
             requests=count.requests,
             samples=count.samples,
+            elsewhere=count.elsewhere,
             label_types={name: _COLUMN[kind] for name, kind in count.label_types.items()},
         )
         writer.add_key_value_metadata({PlanHead.METADATA: head.to_json()})
@@ -156,9 +158,16 @@ class _Count:
         self._declared = declared
         self.requests = 0
         self.samples = 0
+        self.elsewhere = 0
         self.keys = hashlib.sha256()
         self.label_types: dict[str, str] = {}
         self._spelling: dict[str, str] = {}  #: of label names, whatever the case: databases take them for one
+
+    def requests_of(self, entries: Iterable[Request | Duplicate | Elsewhere]) -> Iterator[Request]:
+        for entry in entries:
+            if isinstance(entry, Request):
+                yield entry
+            self.elsewhere += isinstance(entry, Elsewhere)
 
     def line(self, request: Request) -> dict[str, object]:
         self.requests += 1

@@ -14,7 +14,7 @@ import structlog
 
 from batchgen.lifecycle import Event, Record
 from batchgen.model import Request, RequestKey, RunId
-from batchgen.ports import Observer
+from batchgen.ports import Observer, Progress
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 #: Seconds that lines wait, to go to the disk together.
@@ -110,6 +110,10 @@ class RunLog(Observer):
     def note(self, event: str, **keys: object) -> None:
         """One more line: a dotted constant and its keys."""
         self._log.msg(event, **keys)
+
+    def begun(self, progress: Progress) -> None:
+        """The run is about to submit or to ask."""
+        self.note("run.planned", wanted=progress.wanted, stored=progress.stored, concurrency=progress.concurrency)
 
     def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
         """A request took a step."""

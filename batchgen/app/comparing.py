@@ -14,6 +14,7 @@ from pathlib import Path
 
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
+from batchgen.app.earlier import EarlierBatches
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import origin
 from batchgen.app.opening import OpenedBatch
@@ -80,7 +81,7 @@ def explain(
     in_doubt = settings.in_doubt or read_in.in_doubt
     with OpenedBatch(folder, read_in, settings) as batch:
         count = _Explaining(batch, price=read_in.price_per_image, show=show)
-        for request, where, _ in batch.standings(batch.requests()):
+        for request, where, _ in batch.standings(batch.entries()):
             count.add(request, where)
         shown, account = count.shown(in_doubt), batch.account()
     return Explanation(
@@ -114,6 +115,8 @@ class _Explaining:
         def reason(request: Request) -> str:
             if (record := records.get(request.key)) is not None:
                 return why(request, record, running=self._batch.running, in_doubt=in_doubt)
+            if (other := self._batch.batch_with(request.key)) is not None:
+                return f"in the batch {other}"
             return why_new(request, nearest.get(request.key)) if self._batch.begun else "there is no batch yet"
 
         return [Explained(request=request, standing=where, why=reason(request)) for request, where in self._shown]
@@ -220,14 +223,16 @@ def drift(manifest: Path | str, *, out: Path | str | None = None, settings: Sett
     """
     settings = settings or Settings()
     read_in, folder = read_for(manifest, out, settings)
+    others = EarlierBatches(settings.against if settings.only_new else (), itself=folder)
     old, called = _frozen(folder), partial(_names, of_image=frozenset(read_in.profile.image_parameters))
     requests = new = same = renamed = 0
-    with SpillingFirsts() as known:
+    with others, SpillingFirsts() as known:
         for request in old:
             if not request.kept:
                 known.meet(request.key, called(request))
                 requests += 1
-        for request in Plan(read_in, limit=settings.limit, firsts=SpillingFirsts):
+        others.read(own=old.keys())
+        for request in Plan(read_in, limit=settings.limit, firsts=SpillingFirsts, elsewhere=others.batch_with):
             if request.kept:  # the manifest is a frozen plan itself
                 continue
             names = known.find(request.key)

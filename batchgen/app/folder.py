@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,10 +55,29 @@ class BatchFolder:
         """The frozen plan."""
         return self.state / "plan.parquet"
 
+    def plans_in_the_making(self) -> Iterator[Path]:
+        """What is to take the plan's place; left behind, too, by a run that was killed."""
+        return self.state.glob(f".{self.plan.name}.*.part")
+
     @property
     def log(self) -> Path:
         """One JSON object for each step."""
         return self.state / "run.jsonl"
+
+    @property
+    def last_run(self) -> Path:
+        """How the last run that ended did so: one JSON object."""
+        return self.state / "last-run.json"
+
+    @property
+    def history(self) -> Path:
+        """One JSON object for each run that ended."""
+        return self.state / "history.jsonl"
+
+    @property
+    def cleaned(self) -> Path:
+        """There if the batch was cleaned away, but for its plan."""
+        return self.state / "cleaned"
 
     @property
     def simulator(self) -> Path:

@@ -13,6 +13,7 @@ from batchgen.app.opening import OpenedBatch
 from batchgen.app.settings import Settings, fingerprint
 from batchgen.manifest import Manifest
 from batchgen.model import PlanHead, Request
+from batchgen.planning import Elsewhere
 
 
 def frozen_plan(manifest: Manifest, settings: Settings, folder: BatchFolder, *, go_on: Callable[[], None]) -> PlanFile:
@@ -35,7 +36,7 @@ def frozen_plan(manifest: Manifest, settings: Settings, folder: BatchFolder, *, 
             head = replace(head, words={**old.head.words, **head.words})
         folder.state.mkdir(parents=True, exist_ok=True)
         with replacing(folder.plan) as part:
-            freeze(_watched(batch.requests(), go_on), part, head)
+            freeze(_watched(batch.entries(), go_on), part, head)
     if not _is_in(folder, manifest.path):
         copy_atomically(folder.manifest(manifest.path.suffix), manifest.path)
     return PlanFile(folder.plan)
@@ -78,7 +79,7 @@ def _is_in(folder: BatchFolder, path: Path) -> bool:
     return path.absolute().parent.resolve() == folder.state.resolve()
 
 
-def _watched(requests: Iterable[Request], go_on: Callable[[], None]) -> Iterator[Request]:
-    for request in requests:
+def _watched(entries: Iterable[Request | Elsewhere], go_on: Callable[[], None]) -> Iterator[Request | Elsewhere]:
+    for entry in entries:
         go_on()
-        yield request
+        yield entry

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Self
+from typing import Self, TypeVar
 
 from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app import accounting
+from batchgen.app.earlier import EarlierBatches
 from batchgen.app.folder import BatchFolder
 from batchgen.app.settings import Settings
 from batchgen.app.wholeness import must_have_forgotten_nothing
@@ -25,9 +26,10 @@ from batchgen.explanation import Standing, standing, submits
 from batchgen.lifecycle import OPEN, Record, State, was_paid_for
 from batchgen.manifest import Manifest
 from batchgen.model import Request, RequestKey
-from batchgen.planning import Plan
+from batchgen.planning import Duplicate, Elsewhere, Plan
 
 _LOOKED_UP_AT_ONCE = 1_000
+_Entry = TypeVar("_Entry")
 
 
 class KnownBatch(contextlib.AbstractContextManager["KnownBatch"]):
@@ -77,17 +79,22 @@ class OpenedBatch(KnownBatch):
     Raises:
         StorageFailed: as KnownBatch.
         UsageError: it was asked of another endpoint, or its own plan would be cut short.
+        Others, from `EarlierBatches`, if only new requests are wanted.
     """
 
     def __init__(self, folder: BatchFolder, manifest: Manifest, settings: Settings) -> None:
         super().__init__(folder)
         self._manifest, self._settings = manifest, settings
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(super().__exit__)
             self._must_be_of(manifest.profile.endpoint)
             self._must_stay_whole()
-        except UsageError:
-            self.__exit__()
-            raise
+            self._others = EarlierBatches(settings.against if settings.only_new else (), itself=folder)
+            stack.pop_all()
+
+    def __exit__(self, *_: object) -> None:
+        self._others.__exit__()
+        super().__exit__()
 
     @property
     def begun(self) -> bool:
@@ -100,16 +107,28 @@ class OpenedBatch(KnownBatch):
         return self.plan is not None and self._manifest.path.samefile(self._folder.plan)
 
     def requests(self) -> Iterator[Request]:
+        """As `entries`, what a run would ask for alone."""
+        return (entry for entry in self.entries() if isinstance(entry, Request))
+
+    def batch_with(self, key: RequestKey) -> str | None:
+        """The folder of the other batch because of which the request is left out; None if it is not."""
+        return self._others.batch_with(key)
+
+    def entries(self) -> Iterator[Request | Elsewhere]:
         """What a run would ask for: the manifest's requests, and what was paid for of the plan so far.
+
+        In between stands what is left out because other batches have it, if only new requests are wanted.
 
         Raises:
             ManifestError: at the end, with every problem of the manifest's rows.
             StorageFailed: at the end; the plan is lost, and something was paid for of which the manifest knows nothing.
         """
         unknown = set(self._paid()) if self.plan is None else set()
-        for request in Plan(self._manifest, limit=self._settings.limit, kept=self._kept, firsts=SpillingFirsts):
-            unknown.discard(request.key)
-            yield request
+        for entry in self._planned().entries():
+            if isinstance(entry, Request):
+                unknown.discard(entry.key)
+            if not isinstance(entry, Duplicate):
+                yield entry
         if unknown:
             raise StorageFailed(
                 f"{self._folder.plan} is missing or damaged, and the manifest does not ask for {len(unknown)} requests "
@@ -117,13 +136,27 @@ class OpenedBatch(KnownBatch):
                 f"{self._folder.manifest('.*')} is a copy of the last one."
             )
 
-    def standings(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Standing, bool]]:
+    def _planned(self) -> Plan:
+        self._others.read(own=self._paid() if self.plan is None else (request.key for request in self._kept()))
+        return Plan(
+            self._manifest,
+            limit=self._settings.limit,
+            kept=self._kept,
+            firsts=SpillingFirsts,
+            elsewhere=self._others.batch_with,
+        )
+
+    def standings(self, entries: Iterable[Request | Elsewhere]) -> Iterator[tuple[Request, Standing, bool]]:
         """Each request, where it stands, and whether the journal knows it."""
-        for some in several(requests):
-            states = self._journal.states([request.key for request in some]) if self._journal else {}
-            for request in some:
-                state = states.get(request.key)
-                yield request, standing(state, running=self.running), state is not None
+        for some in several(entries):
+            keys = [entry.key for entry in some if isinstance(entry, Request)]
+            states = self._journal.states(keys) if self._journal else {}
+            for entry in some:
+                if isinstance(entry, Elsewhere):
+                    yield entry.request, Standing.ELSEWHERE, False
+                    continue
+                state = states.get(entry.key)
+                yield entry, standing(state, running=self.running), state is not None
 
     def account(self) -> Account:
         """What all runs have spent, of what the manifest allows."""
@@ -170,9 +203,9 @@ class OpenedBatch(KnownBatch):
             )
 
 
-def several(requests: Iterable[Request]) -> Iterator[list[Request]]:
+def several(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
     """As many at once as are looked up in the journal together."""
-    stream = iter(requests)
+    stream = iter(entries)
     while some := list(islice(stream, _LOOKED_UP_AT_ONCE)):
         yield some
 
@@ -182,7 +215,13 @@ def must_have_its_journal(folder: BatchFolder) -> None:
 
     Raises:
         StorageFailed: it is gone.
+        UsageError: the batch was cleaned away.
     """
+    if folder.cleaned.exists():
+        raise UsageError(
+            f"The batch in {folder.root} was cleaned away; its plan is left, so that --only-new knows what it had. "
+            "Nothing was sent; name another --out, or remove that folder to have everything made, and paid for, anew."
+        )
     journal = folder.journal
     gone = not journal.is_file() or journal.stat().st_size == 0
     if gone and (folder.plan.is_file() or folder.index.is_file() or _holds_images(folder)):

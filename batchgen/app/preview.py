@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from batchgen.errors import StorageFailed, UsageError
 from batchgen.manifest import Manifest, WordsOf, no_words, read_manifest
 from batchgen.manifest.frozen import SUFFIX, is_frozen
 from batchgen.manifest.names import shown
+from batchgen.model import RequestKey
 from batchgen.planning import Plan
 from batchgen.profile import Role
 from batchgen.summary import PlanSummary, summarise
@@ -37,6 +39,7 @@ class Preview:
     account: Account  #: what runs into that folder have spent, of what may be spent
     to_submit: int  #: images that a run would ask for: all, but for those of a batch that was begun
     table: Path | None = None  #: the file that all requests were written to, if one was asked for
+    others: int | None = None  #: how many batches' requests are left out; None if all were wanted
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -133,16 +136,24 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
     read_in, folder = read_for(manifest, None if table is not None else out, settings)
     if table is not None:
         _must_be_free(table, read_in)
-    planned = Plan(read_in, limit=settings.limit, firsts=SpillingFirsts)
-    summary = summarise(planned.entries(), price=read_in.price_per_image, prompts=SpillingFirsts())
-    if table is not None:
-        _write(planned, table, summary, settings)
+    with contextlib.ExitStack() as stack:
+        elsewhere, others = _elsewhere(stack, settings, folder)
+        planned = Plan(read_in, limit=settings.limit, firsts=SpillingFirsts, elsewhere=elsewhere)
+        summary = summarise(planned.entries(), price=read_in.price_per_image, prompts=SpillingFirsts())
+        if table is not None:
+            _write(planned, table, summary, settings)
     account = Account(budget=read_in.budget, price_per_image=read_in.price_per_image)
     to_submit = summary.samples
     if table is None and account.left is not None and folder.journal.is_file():
         account, to_submit = _gone_on_with(folder, read_in, settings)
     return Preview(
-        manifest=read_in, summary=summary, out=folder.root, table=table, account=account, to_submit=to_submit
+        manifest=read_in,
+        summary=summary,
+        out=folder.root,
+        table=table,
+        account=account,
+        to_submit=to_submit,
+        others=others,
     )
 
 
@@ -152,6 +163,19 @@ def _gone_on_with(folder: BatchFolder, manifest: Manifest, settings: Settings) -
 
     with OpenedBatch(folder, manifest, settings) as batch:
         return batch.account(), batch.to_submit()
+
+
+def _elsewhere(
+    stack: contextlib.ExitStack, settings: Settings, folder: BatchFolder
+) -> tuple[Callable[[RequestKey], str | None], int | None]:
+    """What says of a key which other batch has it, until the stack is left; and how many others there are."""
+    if not settings.only_new:
+        return lambda key: None, None
+    from batchgen.app.earlier import EarlierBatches  # brings pyarrow
+
+    others = stack.enter_context(EarlierBatches(settings.against, itself=folder))
+    others.read()
+    return others.batch_with, len(others.folders)
 
 
 def table_of(out: Path | str | None) -> Path | None:
@@ -203,7 +227,7 @@ def _write(planned: Plan, table: Path, summary: PlanSummary, settings: Settings)
             from batchgen.adapters.plan_file import freeze  # brings pyarrow, which few plans need
             from batchgen.app.freezing import origin
 
-            freeze(planned, part, origin(manifest, fingerprint=fingerprint(manifest, settings)))
+            freeze(planned.entries(), part, origin(manifest, fingerprint=fingerprint(manifest, settings)))
             return
         roles = (Role.IMAGE, Role.DELIVERY)
         params = [name for role in roles for name in manifest.profile.named(role) if name != "prompt"]

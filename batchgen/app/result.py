@@ -27,6 +27,8 @@ class RunResult:
     samples: Mapping[Status, int]  #: images wanted, by what became of them
     findings: Mapping[str, int]  #: stored images of which a check found something, by what it found
     failed_requests: int  #: requests of which no image was stored; `retry` tries them again
+    elsewhere: int = 0  #: requests that were left out because other batches had them
+    unfinished: Sequence[Path] = ()  #: of those batches, the ones that a run of their own has to finish
     under_way: int = 0  #: requests whose jobs are at the API; a later run collects their images, at no further cost
     doubts: Sequence[Doubt]  #: the first few requests that may have been paid for although nobody knows
     account: Account  #: what all runs of the batch have spent, of what may be spent

@@ -7,10 +7,9 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,26 +18,31 @@ from pathlib import Path
 
 from batchgen.adapters.clock import SystemClock
 from batchgen.adapters.file_store import FileStore
-from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.http_api import HTTPImageAPI, ImageRules
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
 from batchgen.app import accounting
+from batchgen.app.announcing import announced
 from batchgen.app.completion import arranged
+from batchgen.app.earlier import others, unfinished
+from batchgen.app.ending import Ending
 from batchgen.app.event_loop import run_in_loop
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
+from batchgen.app.holding import held
 from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
+from batchgen.app.measuring import measured
 from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.reporting import report
 from batchgen.app.result import RunResult
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
+from batchgen.app.switch import StopSwitch
 from batchgen.budget import Account
-from batchgen.errors import BatchgenError, KeyMissing, StorageFailed, UsageError
+from batchgen.errors import BatchgenError, StorageFailed
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
@@ -47,48 +51,6 @@ from batchgen.runner import Ports, RunLimits, Runner
 
 #: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
 _THUMBNAILS = 1_000
-_TAKEN = "another run, which has taken the folder"
-
-
-class Stopped(BatchgenError):
-    """The run was stopped before it had begun to submit."""
-
-    exit_code = 6
-
-
-class StopSwitch:
-    """Lets a caller end a run from a signal handler: first gently, then at once."""
-
-    def __init__(self) -> None:
-        self._runner: Runner | None = None
-        self._reason: str | None = None
-
-    def stop(self, reason: str) -> None:
-        """Submit nothing more, and wait for jobs in flight for the grace time. Called again: leave them at once."""
-        if self._reason is not None and self._runner is not None:
-            self._runner.abandon()
-        self._reason = self._reason or reason
-        if self._runner is not None:
-            self._runner.stop(reason)
-
-    @property
-    def told(self) -> bool:
-        """Whether somebody waits for the run to end."""
-        return self._reason is not None
-
-    def connect(self, runner: Runner) -> None:
-        """Used by the run itself."""
-        self._runner = runner
-        runner.stop(self._reason)
-
-    def go_on(self) -> None:
-        """Used by the run itself, while it plans.
-
-        Raises:
-            Stopped: it was told to stop.
-        """
-        if self._reason is not None:
-            raise Stopped(f"Stopped by {self._reason} while planning. Nothing was sent; run the same command again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,34 +108,49 @@ async def run_async(
         StorageFailed: the folder cannot be read or written; nothing paid for is lost.
         FolderBusy: another run holds the folder; nothing was sent.
     """
-    settings, switch = settings or Settings(), switch or StopSwitch()
-    read_in, folder = await asyncio.to_thread(read_for, manifest, out, settings)
-    run_id = new_run_id()
-    taken = partial(asyncio.get_running_loop().call_soon_threadsafe, switch.stop, _TAKEN)
-    with _held(folder, lost=taken):
-        must_have_its_journal(folder)
-        async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
-            freezing = partial(frozen_plan, read_in, settings, folder, go_on=switch.go_on)
-            plan = await asyncio.to_thread(freezing)
-            batch = _Batch(manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=run_id)
-            index_anew = partial(bring_up_to_date, folder, plan, batch.facts)
-            async with kept_up_to_date(index_anew, every=settings.index_every):
-                outcome = await _pass(batch, journal, observer or Observer(), switch)
-        await asyncio.to_thread(index_anew)
-        if settings.report and outcome.error is None and not switch.told:
-            await asyncio.to_thread(_write_report, folder)
+    settings, switch, observer = settings or Settings(), switch or StopSwitch(), observer or Observer()
+    reading = partial(read_for, manifest, out, settings)
+    async with announced(settings, manifest, switch, observer) as announcement:
+        read_in, folder = await asyncio.to_thread(reading)
+        async with held(folder, settings, observer, switch) as waited:
+            if waited:  # the other run may have begun the batch, and settled its words
+                read_in, folder = await asyncio.to_thread(reading)
+            ending = announcement.ending = Ending(folder=folder, run_id=new_run_id(), manifest=read_in)
+            async with measured(settings, ending, observer) as metrics:
+                with ending.recorded(stopped_with=lambda: switch.exit_code):
+                    watched = Observers(observer, ending.count, metrics)
+                    ending.result = await _run_held(read_in, folder, settings, ending, watched, switch)
+        return ending.result
+
+
+async def _run_held(
+    manifest: Manifest, folder: BatchFolder, settings: Settings, ending: Ending, observer: Observer, switch: StopSwitch
+) -> RunResult:
+    """One pass over the batch in a folder that is held for it."""
+    run_id = ending.run_id
+    must_have_its_journal(folder)
+    async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
+        freezing = partial(frozen_plan, manifest, settings, folder, go_on=switch.go_on)
+        plan = await asyncio.to_thread(freezing)
+        batch = _Batch(manifest=manifest, settings=settings, folder=folder, plan=plan, run_id=run_id)
+        index_anew = partial(bring_up_to_date, folder, plan, batch.facts)
+        async with kept_up_to_date(index_anew, every=settings.index_every):
+            outcome = await _pass(batch, journal, observer, switch)
+    await asyncio.to_thread(index_anew)
+    if settings.report and outcome.error is None and not switch.told:
+        await asyncio.to_thread(_write_report, folder)
     if outcome.error is not None:
         raise outcome.error
-    under_way = await asyncio.to_thread(_under_way, folder)
-    account = await asyncio.to_thread(batch.account)
-    return RunResult.of(
+    result = RunResult.of(
         folder.root,
-        run_id=batch.run_id,
+        run_id=run_id,
         stopped=outcome.stopped,
         cut_short=outcome.cut_short,
-        under_way=under_way,
-        account=account,
+        account=await asyncio.to_thread(batch.account),
+        under_way=await asyncio.to_thread(_under_way, folder),
     )
+    unfinished = await asyncio.to_thread(_unfinished, folder, settings)
+    return replace(result, elsewhere=plan.head.elsewhere, unfinished=unfinished)
 
 
 def run(
@@ -196,7 +173,7 @@ def run(
         def interrupt() -> None:
             nonlocal interrupted
             interrupted = True
-            switch.stop("Ctrl-C")
+            switch.stop("Ctrl-C", exit_code=130)
 
         if threading.current_thread() is threading.main_thread():
             with contextlib.suppress(NotImplementedError):  # Windows
@@ -208,30 +185,6 @@ def run(
     finally:
         if interrupted:
             raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _held(folder: BatchFolder, *, lost: Callable[[], object]) -> Iterator[None]:
-    """The folder, for this run alone. One that was made for nothing is taken away again.
-
-    Args:
-        lost: called in another thread if another run takes it all the same.
-    """
-    there = next(path for path in (folder.root, *folder.root.absolute().parents) if path.exists())
-    begun = True
-    try:
-        with FolderLock(folder.root, lost=lost):
-            begun = folder.journal.exists()  # another run may have begun it while this one waited
-            yield
-    except (UsageError, KeyMissing):
-        if there != folder.root and not begun and not folder.index.exists() and not (folder.root / "images").exists():
-            shutil.rmtree(folder.root, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                for made in folder.root.absolute().parents:
-                    if made == there:
-                        break
-                    made.rmdir()
-        raise
 
 
 def new_run_id() -> RunId:
@@ -257,6 +210,7 @@ async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switc
     journal.begin_run(json.dumps(noted, ensure_ascii=False))
     with contextlib.closing(_opened_log(batch)) as log:
         outcome = await _carry(batch, feed, journal, Observers(observer, log), switch)
+        log.note("run.ended", stopped=outcome.stopped, error=None if outcome.error is None else str(outcome.error))
     if outcome.stopped is None:
         return outcome
     rest = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
@@ -333,6 +287,13 @@ def _under_way(folder: BatchFolder) -> int:
     with JournalView(folder.journal) as journal:
         tallies = journal.tallies()
     return sum(tally.requests for state, tally in tallies.items() if state in (State.SUBMITTED, State.READY))
+
+
+def _unfinished(folder: BatchFolder, settings: Settings) -> Sequence[Path]:
+    """The batches that new requests were told by, and that are not done."""
+    with contextlib.suppress(BatchgenError):  # this run is done, whatever has become of the others
+        return unfinished(others(settings.against, itself=folder)) if settings.only_new else ()
+    return ()
 
 
 @contextlib.contextmanager

@@ -39,14 +39,20 @@ class Settings:
     webhook_url: str | None = None  #: where the API reaches what listens there; None: at that address
     in_doubt: InDoubt | None = None
     limit: int | None = None  #: only the plan's first requests
+    only_new: bool = False  #: whether requests that the batches of *against* have are left out
+    against: tuple[str, ...] = ()  #: folders of earlier batches, or patterns of such
     budget: Budget = NO_BUDGET  #: of the batch over all its runs; goes before the manifest's, limit by limit
     retry: frozenset[FailureKind] = frozenset()  #: kinds of failed requests to try again
+    wait_lock: float = 0.0  #: seconds that another run in the folder is waited for; 0: it is an error
     max_runtime: float | None = None  #: seconds until the run stops submitting
     max_images: int | None = None  #: images requested by this run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
     index_every: float = 600.0  #: seconds between two indexes while the run goes on; 0: only at its end
     checks: Checks | None = None  #: what images must stand
     allow_private_hosts: bool = False  #: whether images may be fetched from private networks
+    notify: str | None = field(default=None, repr=False)  #: URL that is told how the run ended; may hold a secret
+    healthcheck: str | None = field(default=None, repr=False)  #: URL that is pinged at its start and its end; the same
+    metrics_file: Path | None = None  #: where the run keeps its figures in Prometheus' text format
     report: bool = True  #: whether the run ends with a report
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
 
@@ -74,6 +80,7 @@ def fingerprint(manifest: Manifest, settings: Settings) -> str:
         "params": dict(settings.params),
         "file_prefix": settings.file_prefix,
         "limit": settings.limit,
+        **({"only_new": settings.against} if settings.only_new else {}),
         "version": version("batchgen"),
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
@@ -81,6 +88,11 @@ def fingerprint(manifest: Manifest, settings: Settings) -> str:
 
 #: The keys that were found in this process, to be kept out of what is said when all else fails.
 _found: set[str] = set()
+
+
+def keep_secret(text: str) -> None:
+    """Keep one more text out of what is said when all else fails."""
+    _found.add(text)
 
 
 def without_keys(text: str) -> str:
@@ -102,14 +114,28 @@ def find_key(profile: Profile) -> str:
     if profile.simulated:
         return SIMULATOR_KEY
     variable = profile.key.variable
-    if key := os.environ.get(variable, "").strip():
-        _found.add(key)
-        return key
-    if named := os.environ.get(f"{variable}_FILE", "").strip():
+    if (key := _key_in(variable)) is None:
+        raise KeyMissing(host=profile.base_url, variable=variable)
+    return key
+
+
+def find_notify_key() -> str | None:
+    """The key by which notifications are signed, found as the API's is; None if there is none.
+
+    Raises:
+        UsageError: the key file cannot be read, or others can.
+    """
+    return _key_in("BATCHGEN_NOTIFY_KEY")
+
+
+def _key_in(variable: str) -> str | None:
+    key = os.environ.get(variable, "").strip()
+    if not key and (named := os.environ.get(f"{variable}_FILE", "").strip()):
         key = _read_key(Path(named), f"{variable}_FILE")
-        _found.add(key)
-        return key
-    raise KeyMissing(host=profile.base_url, variable=variable)
+    if not key:
+        return None
+    _found.add(key)
+    return key
 
 
 def _read_key(path: Path, variable: str) -> str:

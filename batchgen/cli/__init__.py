@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from batchgen.cli.exporting import FORMATS, choosing, formatting
-from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared
+from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared, telling
 from batchgen.cli.reviewing import diff, grid, report
 from batchgen.cli.speech import complain, say, tell
+from batchgen.cli.standing import clean, history, status
 from batchgen.errors import BatchgenError, ManifestError
 
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ def init(folder: str, example: str, listing: bool, as_json: bool, quiet: bool, v
 @click.argument("manifest")
 @planning
 @click.option("--explain", is_flag=True, help="Say of each request whether it is new or done, and why.")
-@click.option("--against", metavar="OUT", help="Say what running into the batch in OUT would cost.")
 @click.option("--frozen", is_flag=True, help="Exit with 2 if the manifest has drifted from the frozen plan.")
 @click.option(
     "--show",
@@ -82,7 +82,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     """
     from batchgen.cli.planning import plan_to_exit_code
 
-    asked = {name: planned.pop(name) for name in ("explain", "against", "frozen", "show")}
+    asked = {name: planned.pop(name) for name in ("explain", "frozen", "show")}
     sys.exit(plan_to_exit_code(manifest, out=out, settings=_settings(planned), as_json=as_json, quiet=quiet, **asked))
 
 
@@ -97,6 +97,14 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
 @completing
 @doubting
 @click.option("--retry", type=retry, metavar="failed[:KIND]", help="Try failed requests again.")
+@click.option(
+    "--wait-lock",
+    type=duration,
+    metavar="DURATION",
+    default="0",
+    envvar="BATCHGEN_WAIT_LOCK",
+    help="Wait that long for another run in the folder to end.  [default: do not]",
+)
 @click.option(
     "--max-runtime",
     type=duration,
@@ -140,34 +148,23 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     envvar="BATCHGEN_ALLOW_PRIVATE_HOSTS",
     help="Fetch images from private networks too.",
 )
+@telling
 @click.option(
     "--report/--no-report", default=True, envvar="BATCHGEN_REPORT", help="Whether to end with OUT/report.html."
 )
 @shared
 def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **wanted: Any) -> None:
     """Make the dataset of MANIFEST, or go on with it: the same command again costs nothing for what is done."""
-    from batchgen.cli.running import run_to_exit_code
+    settings = _settings(wanted)
+    if settings.only_new != bool(settings.against):
+        raise click.UsageError("--only-new and --against OUT go together: what is new is so against those batches.")
+    from batchgen.cli.planning import tidied_up
 
-    sys.exit(
-        run_to_exit_code(manifest, out=out, settings=_settings(wanted), as_json=as_json, quiet=quiet, verbose=verbose)
-    )
+    with tidied_up():  # while what a run needs is still loaded; then it listens for signals itself
+        from batchgen.cli.running import run_to_exit_code
 
-
-@cli.command()
-@click.argument("out", metavar="OUT")
-@click.option("--disputes", is_flag=True, help="List what was paid for and not delivered, as CSV for the provider.")
-@shared
-def status(out: str, disputes: bool, as_json: bool, quiet: bool, verbose: int) -> None:
-    """Say where the batch in the folder OUT stands, even while a run works on it."""
-    from batchgen.app import disputing, standing
-    from batchgen.cli import words
-
-    if disputes:
-        listed = disputing.disputed(out)
-        tell(words.disputes_json(listed) if as_json else None, words.disputes_csv(listed), quiet=quiet)
-        return
-    found = standing.status(out)
-    tell(words.status_json(found) if as_json else None, words.status_text(found), quiet=quiet)
+        code = run_to_exit_code(manifest, out=out, settings=settings, as_json=as_json, quiet=quiet, verbose=verbose)
+    sys.exit(code)
 
 
 @cli.command()
@@ -346,7 +343,7 @@ def _settings(wanted: dict[str, Any]) -> Settings:
     return Settings(**wanted)
 
 
-for _command in (grid, report, diff):
+for _command in (status, history, clean, grid, report, diff):
     cli.add_command(_command)
 
 __all__ = ["cli", "main"]

@@ -99,6 +99,34 @@ def completing(command: F) -> F:
     return command
 
 
+def telling(command: F) -> F:
+    """The flags that say who is told of a run."""
+    options = (
+        click.option(
+            "--notify",
+            metavar="URL",
+            envvar="BATCHGEN_NOTIFY",
+            help="Send the summary there as JSON, signed with BATCHGEN_NOTIFY_KEY.",
+        ),
+        click.option(
+            "--healthcheck",
+            metavar="URL",
+            envvar="BATCHGEN_HEALTHCHECK",
+            help="Ping URL/start, and at the end URL, or URL/fail.",
+        ),
+        click.option(
+            "--metrics-file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            envvar="BATCHGEN_METRICS_FILE",
+            help="Keep figures of the run there, in Prometheus' text format.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 #: `--in-doubt`, for commands that submit or say what would be submitted.
 doubting = click.option(
     "--in-doubt",
@@ -152,6 +180,14 @@ def planning(command: F) -> F:
         ),
         click.option(
             "--limit", type=click.IntRange(min=1), envvar="BATCHGEN_LIMIT", help="Only the plan's first requests."
+        ),
+        click.option("--only-new", is_flag=True, help="Leave out what the batches of --against have."),
+        click.option(
+            "--against",
+            metavar="OUT",
+            multiple=True,
+            help="A batch folder, or a quoted pattern of such: 'outputs/night-*'. Alone, for plan: say what running "
+            "into that batch would cost.",
         ),
     )
     for option in reversed(options):

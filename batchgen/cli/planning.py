@@ -25,7 +25,6 @@ def plan_to_exit_code(
     out: str | None,
     settings: Settings,
     explain: bool,
-    against: str | None,
     frozen: bool,
     show: int,
     as_json: bool,
@@ -36,6 +35,11 @@ def plan_to_exit_code(
     Raises:
         BatchgenError: as `app.preview.plan` and `app.comparing`.
     """
+    if settings.only_new and not settings.against:
+        raise click.UsageError("--only-new leaves out what other batches have; name them with --against OUT.")
+    against = None if settings.only_new or not settings.against else settings.against[0]
+    if against is not None and len(settings.against) > 1:
+        raise click.UsageError("--against compares with one batch; with --only-new it may name several.")
     asked = [flag for flag, given in (("--explain", explain), ("--against", against), ("--frozen", frozen)) if given]
     if len(asked) > 1:
         raise click.UsageError(f"{' and '.join(asked)} are different questions; ask one at a time.")

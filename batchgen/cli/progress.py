@@ -107,6 +107,10 @@ class ProgressView(Observer):
         """Say what happens now."""
         self._say(f"stopping: {reason}; waiting for {len(self._waiting)} jobs in flight")
 
+    def untold(self, reason: str) -> None:
+        """Say so, however quiet it is to be: nobody else will."""
+        print(f"batchgen: {reason}", file=self._stream, flush=True)
+
     def _refresh(self) -> None:
         if self._bar is not None:
             self._bar.set_postfix_str(", ".join(self._parts()), refresh=False)

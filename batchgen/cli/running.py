@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from batchgen.app.event_loop import run_in_loop
 from batchgen.app.result import RunResult
-from batchgen.app.running import Stopped, StopSwitch, run_async
+from batchgen.app.running import run_async
 from batchgen.app.settings import Settings
+from batchgen.app.switch import Stopped, StopSwitch
 from batchgen.cli import words
 from batchgen.cli.progress import ProgressView
 from batchgen.cli.speech import complain, say
@@ -31,8 +32,18 @@ _SIGNAL_EXITS = {
 }
 #: What glibc's allocator is told, by the numbers of malloc.h.
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
-#: Flags that were meant for one time, and how many words follow them.
-_ONCE = {"--max-images": 1, "--max-runtime": 1, "--retry": 1, "--in-doubt": 1, "--json": 0, "-q": 0, "--quiet": 0}
+#: Flags that were meant for one time, or may hold a secret, and how many words follow them.
+_ONCE = {
+    "--notify": 1,
+    "--healthcheck": 1,
+    "--max-images": 1,
+    "--max-runtime": 1,
+    "--retry": 1,
+    "--in-doubt": 1,
+    "--json": 0,
+    "-q": 0,
+    "--quiet": 0,
+}
 
 
 def run_to_exit_code(
@@ -101,7 +112,7 @@ async def _run(
 
     def stop(number: signal.Signals) -> None:
         caught.append(number)
-        switch.stop(number.name)
+        switch.stop(number.name, exit_code=_SIGNAL_EXITS[number])
 
     with contextlib.suppress(NotImplementedError):  # Windows
         for number in _SIGNAL_EXITS:

@@ -21,7 +21,7 @@ from batchgen.adapters.journal.database import (
     translated,
 )
 from batchgen.lifecycle import Event, Record, State
-from batchgen.model import RequestKey, RunId
+from batchgen.model import FailureKind, RequestKey, RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,36 @@ class JournalView:
         with translated(self._path):
             rows = self._connection.execute(sql, (state, at_most)).fetchall()
         return {RequestKey(key): record_json.validate_json(record) for key, record in rows}
+
+    def oldest(self, states: frozenset[State], *, at_most: int) -> Mapping[RequestKey, Record]:
+        """The requests in any of those states that were submitted first, in that order."""
+        marks = ",".join("?" * len(states))
+        sql = (
+            f"SELECT request_key, record FROM records WHERE state IN ({marks})"
+            " ORDER BY json_extract(record, '$.submitted_at') LIMIT ?"
+        )
+        with translated(self._path):
+            rows = self._connection.execute(sql, (*sorted(states), at_most)).fetchall()
+            return {RequestKey(key): record_json.validate_json(record) for key, record in rows}
+
+    def failures(self) -> Mapping[FailureKind, int]:
+        """How many requests have failed, by kind, most frequent first."""
+        sql = (
+            "SELECT json_extract(record, '$.failure.kind') AS kind, count(*) FROM records"
+            " WHERE state = 'failed' AND kind IS NOT NULL GROUP BY kind ORDER BY count(*) DESC, kind"
+        )
+        with translated(self._path):
+            return {FailureKind(kind): number for kind, number in self._connection.execute(sql)}
+
+    def stored_lately(self, *, events: int, since: float) -> int:
+        """Images stored since then, seconds since the epoch, as far as the newest *events* tell."""
+        sql = (
+            "SELECT coalesce(sum(json_array_length(event, '$.images')), 0) FROM"
+            " (SELECT at, event FROM events WHERE seq > (SELECT max(seq) FROM events) - ?)"
+            " WHERE at >= ? AND json_extract(event, '$.kind') = 'ImagesStored'"
+        )
+        with translated(self._path):
+            return int(self._connection.execute(sql, (events, since)).fetchone()[0])
 
     def keys(self, states: frozenset[State]) -> Sequence[RequestKey]:
         """The keys of the requests in any of those states."""

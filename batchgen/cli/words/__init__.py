@@ -1,19 +1,20 @@
 """What the commands print: for people, and as one JSON object for machines.
 
 `profiles` has the words of profiles, `plan` those of plans, `batch` those of its beginning, its runs and where it
-stands, `reports` those of what is wrong with it, `pictures` those of what people look at; `phrases` is what all of
-them say.
+stands, `runs` those of what its runs did and do, `old` those of its end, `reports` those of what is wrong with it,
+`pictures` those of what people look at; `phrases` is what all of them say.
 """
 
+from batchgen.app.as_json import result_json
 from batchgen.cli.words.batch import (
     examples_text,
-    result_json,
     result_text,
     start_json,
     start_text,
     status_json,
     status_text,
 )
+from batchgen.cli.words.old import clean_json, clean_text
 from batchgen.cli.words.pictures import (
     difference_json,
     difference_text,
@@ -41,10 +42,13 @@ from batchgen.cli.words.reports import (
     readers_json,
     readers_text,
 )
+from batchgen.cli.words.runs import glance_json, glance_text, history_json, history_text
 
 __all__ = [
     "check_json",
     "check_text",
+    "clean_json",
+    "clean_text",
     "comparison_json",
     "comparison_text",
     "difference_json",
@@ -56,8 +60,12 @@ __all__ = [
     "examples_text",
     "explanation_json",
     "explanation_text",
+    "glance_json",
+    "glance_text",
     "grid_json",
     "grid_text",
+    "history_json",
+    "history_text",
     "preview_json",
     "preview_text",
     "profile_json",

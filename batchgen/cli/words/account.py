@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
 
 from batchgen.budget import Account, in_words
 from batchgen.cli.words.phrases import money, plural
@@ -31,21 +29,3 @@ def account_facts(account: Account) -> Iterator[tuple[str, str]]:
 def _amount(account: Account, images: int) -> str:
     cost = account.cost(images)
     return plural(images, "image") + ("" if cost is None else f" ({money(cost)})")
-
-
-def account_json(account: Account) -> dict[str, Any]:
-    """For machines: images, and what they cost where a price is known."""
-    spent = account.spending
-    told = {
-        "price_per_image": account.price_per_image,
-        "budget": asdict(account.budget),
-        "spent": _amount_json(account, spent.total),
-        "wasted": _amount_json(account, spent.wasted),
-        "in_doubt": _amount_json(account, spent.in_doubt),
-        "left": None if account.left is None else _amount_json(account, account.left),
-    }
-    return {"account": told}
-
-
-def _amount_json(account: Account, images: int) -> dict[str, Any]:
-    return {"images": images, "cost": account.cost(images)}

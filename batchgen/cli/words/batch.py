@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchgen.cli.words.account import account_facts, account_json
-from batchgen.cli.words.phrases import money, plural, request_json
+from batchgen.app.as_json import account_json, doubt_json
+from batchgen.cli.words.account import account_facts
+from batchgen.cli.words.phrases import money, plural
 from batchgen.lifecycle import State
 from batchgen.model import REJECTED_FOLDER, Status
 
@@ -49,6 +50,8 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
     counts = result.samples
     wanted = sum(counts.values())
     lines = [f"{counts[Status.STORED]:,} of {plural(wanted, 'image')} stored in {result.out}"]
+    if result.elsewhere:
+        lines.append(f"  {plural(result.elsewhere, 'request')} left out: other batches have them")
     if counts[Status.REJECTED]:
         lines.append(f"  {counts[Status.REJECTED]:,} rejected by a check: kept in {result.out}/{REJECTED_FOLDER}")
     lines += [
@@ -70,6 +73,10 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
         jobs = plural(result.under_way, "submitted job")
         lines.append(f"  {jobs} left at the API; the next run collects the images, at no further cost")
     lines += [f"  {name}: {fact}" for name, fact in account_facts(result.account)]
+    lines += [
+        f"  not finished: `batchgen run {shlex.quote(f'{other}/.batchgen/plan.parquet')} -o {shlex.quote(str(other))}`"
+        for other in result.unfinished
+    ]
     lines.append(_next_step(result, shlex.join(again)))
     return "\n".join(lines)
 
@@ -85,6 +92,8 @@ def _next_step(result: RunResult, again: str) -> str:
     if result.failed_requests:
         failed = plural(result.failed_requests, "failed request")
         return f"Next: {raise_it}`{again} --retry failed` tries {failed} again"
+    if not sum(counts.values()):
+        return "Nothing was to be made"
     seen = result.report or result.out / "images"
     return f"Next: look at {seen}, or load it with pandas.read_parquet('{result.out}/metadata.parquet')"
 
@@ -97,23 +106,6 @@ def _unless_it_is_paid_for(result: RunResult) -> str:
     if left is None or left >= to_make:
         return ""
     return f"raise the budget, which covers {left:,} of the {plural(to_make, 'image')} still to make, and "
-
-
-def result_json(result: RunResult) -> dict[str, Any]:
-    """What `run --json` says."""
-    return {
-        "out": str(result.out),
-        "batch_id": result.batch_id,
-        "run_id": result.run_id,
-        "images": {status.value: number for status, number in result.samples.items()},
-        "findings": dict(result.findings),
-        "under_way": result.under_way,
-        "in_doubt": [_doubt_json(doubt) for doubt in result.doubts],
-        **account_json(result.account),
-        "report": None if result.report is None else str(result.report),
-        "stopped": result.stopped,
-        "exit_code": result.exit_code,
-    }
 
 
 def status_text(found: BatchStatus) -> str:
@@ -141,11 +133,6 @@ def _doubt_line(doubt: Doubt) -> str:
     return f"  {doubt.request.key[:10]}  {since}{cost}{doubt.request.prompt!r}  {doubt.reason}"
 
 
-def _doubt_json(doubt: Doubt) -> dict[str, Any]:
-    since = doubt.since.isoformat() if doubt.since else None
-    return {**request_json(doubt.request), "since": since, "reason": doubt.reason, "cost": doubt.cost}
-
-
 def status_json(found: BatchStatus) -> dict[str, Any]:
     """What `status --json` says."""
     return {
@@ -156,5 +143,5 @@ def status_json(found: BatchStatus) -> dict[str, Any]:
         "images": {"wanted": found.wanted, "stored": found.stored},
         "attempts": found.attempts,
         **account_json(found.account),
-        "in_doubt": [_doubt_json(doubt) for doubt in found.doubts],
+        "in_doubt": [doubt_json(doubt) for doubt in found.doubts],
     }

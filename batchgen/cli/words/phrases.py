@@ -1,12 +1,9 @@
-"""Pieces of sentences and of objects that several commands say."""
+"""Pieces of sentences that several commands say."""
 
 from __future__ import annotations
 
 import textwrap
 import unicodedata
-from typing import Any
-
-from batchgen.model import Request
 
 #: Characters of a line: what every terminal shows.
 WIDTH = 80
@@ -53,20 +50,18 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
+def cut(text: str, width: int) -> str:
+    """A line of printable characters that is no wider than so many columns."""
+    columns = fits = 0
+    for place, one in enumerate(text, start=1):
+        columns += 2 if _is_wide(one) else 1
+        if columns > width:
+            return f"{text[:fits]}…"
+        if columns < width:
+            fits = place
+    return text
+
+
 def _is_wide(character: str) -> bool:
     """Whether a terminal shows it two columns wide, as it does the writings of East Asia."""
     return not character.isascii() and unicodedata.east_asian_width(character) in "WF"
-
-
-def request_json(request: Request) -> dict[str, Any]:
-    """A request as machines are told of it."""
-    return {
-        "request_key": request.key,
-        "row_index": request.row_index,
-        "repeat": request.repeat,
-        "prompt": request.prompt,
-        "params": dict(request.params),
-        "file_prefix": request.file_prefix,
-        "labels": dict(request.labels),
-        "split": request.split,
-    }

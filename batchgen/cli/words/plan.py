@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from batchgen.app.as_json import account_json, request_json
 from batchgen.budget import Account, in_words
-from batchgen.cli.words.account import account_json
-from batchgen.cli.words.phrases import hanging, money, plural, request_json
+from batchgen.cli.words.phrases import hanging, money, plural
 from batchgen.explanation import Standing, submits
 from batchgen.manifest.names import written
 from batchgen.model import NO_BUDGET, Request
@@ -65,6 +65,9 @@ def _facts(preview: Preview) -> Iterator[tuple[str, str]]:
         yield "splits", ", ".join(f"{name} {plural(size, 'image')}" for name, size in sorted(summary.splits.items()))
     if summary.duplicates:
         yield "duplicates", f"{summary.duplicates:,} left out: what an earlier row asks for already"
+    if preview.others is not None:
+        other = "1 other batch has" if preview.others == 1 else f"{preview.others:,} other batches have"
+        yield "elsewhere", f"{plural(summary.elsewhere, 'request')} left out: what {other} already"
 
 
 def _requests(title: str, requests: Sequence[Request]) -> Iterator[str]:
@@ -112,6 +115,7 @@ def preview_json(preview: Preview) -> dict[str, Any]:
         "dimensions": dict(manifest.dimensions),
         "splits": dict(summary.splits),
         "duplicates": summary.duplicates,
+        "elsewhere": summary.elsewhere,
         "repeated": [{"row_index": again.row_index, "first_row": again.first_row} for again in summary.repeated],
         "warnings": list(preview.warnings),
         "cost": summary.cost,

@@ -1,0 +1,169 @@
+"""`clean`: which batches are old and done, and their removal. What is unfinished, in doubt or unknown always stays."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batchgen.adapters.file_store import write_atomically
+from batchgen.adapters.folder_lock import FolderLock, is_held
+from batchgen.adapters.journal import JournalView
+from batchgen.adapters.plan_file import PlanFile
+from batchgen.app.folder import BatchFolder
+from batchgen.errors import BatchgenError, FolderBusy, StorageFailed, UsageError
+from batchgen.lifecycle import ENDED, State
+
+_WORKING = "a run is working on it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldBatch:
+    """A batch, and whether it may be removed."""
+
+    out: Path
+    age: float | None = None  #: seconds since anything happened to it; None: unknown
+    bytes: int = 0  #: on disk, of all its files
+    kept_for: str | None = None  #: why it stays, whatever its age; None if it may go
+    old: bool = False  #: whether it may go and is older than was asked for
+    cleaned: bool = False  #: whether nothing but its plan is left
+    removed: bool = False
+
+
+def clean(
+    folder: Path | str, *, older_than: float | None = None, remove: bool = False, forget: bool = False
+) -> Sequence[OldBatch]:
+    """The batches in a folder, by name; those that are done and old are removed if that is asked for.
+
+    Of a batch that is removed its frozen plan stays, so that `--only-new` still knows what it had.
+
+    Args:
+        folder: of batches, or a batch itself.
+        older_than: seconds; None: none is old.
+        forget: whether the plan goes, too.
+
+    Raises:
+        UsageError: there is no such folder.
+        StorageFailed: the disk does not let go of a file.
+    """
+    now = time.time()
+    seen = [_seen(batch, now, older_than, forget=forget) for batch in _batches(Path(folder))]
+    return [_removed(batch, now, older_than, forget=forget) if remove and batch.old else batch for batch in seen]
+
+
+def _batches(folder: Path) -> Iterator[BatchFolder]:
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}. Name the folder in which your batches lie.")
+    try:
+        places = [folder] if _is_batch(folder) else sorted(filter(_is_batch, folder.iterdir()))
+    except OSError as error:
+        raise StorageFailed(f"{folder} cannot be read: {error.strerror}. Make it readable.") from error
+    yield from map(BatchFolder, places)
+
+
+def _is_batch(path: Path) -> bool:
+    there = BatchFolder(path)
+    return any(file.exists() for file in (there.journal, there.plan, there.cleaned))
+
+
+def _seen(folder: BatchFolder, now: float, older_than: float | None, *, forget: bool, held: bool = False) -> OldBatch:
+    """
+    Args:
+        held: whether we hold it.
+    """
+    try:
+        cleaned, happened, kept_for = folder.cleaned.is_file(), _last_happening(folder), _reason(folder, held=held)
+    except (BatchgenError, OSError) as error:
+        return OldBatch(out=folder.root, kept_for=f"cannot be read: {error}")
+    if cleaned and kept_for is None and not forget and not folder.journal.exists() and not folder.index.exists():
+        kept_for = "cleaned: nothing but its plan is left"
+    age = max(0.0, now - happened)
+    old = kept_for is None and older_than is not None and age > older_than
+    return OldBatch(out=folder.root, age=age, bytes=_size(folder.root), kept_for=kept_for, old=old, cleaned=cleaned)
+
+
+def _reason(folder: BatchFolder, *, held: bool) -> str | None:
+    """Why the batch stays; None if it is done."""
+    if folder.root.is_symlink() or folder.state.is_symlink():
+        return "a link: remove what it leads to where that lies"
+    if not held and is_held(folder.root):
+        return _WORKING
+    if folder.cleaned.is_file():
+        return None
+    if not folder.journal.is_file():
+        return "its journal is gone: nobody knows what was paid for"
+    if not folder.index.is_file():
+        return "it has no index"
+    with JournalView(folder.journal) as journal:
+        requests = {state: tally.requests for state, tally in journal.tallies().items()}
+    doubts = requests.get(State.IN_DOUBT, 0) + requests.get(State.SUBMITTING, 0)
+    if doubts:
+        return f"{doubts:,} in doubt"
+    left = PlanFile(folder.plan).head.requests - sum(requests.get(state, 0) for state in ENDED)
+    under_way = sum(requests.get(state, 0) for state in (State.SUBMITTED, State.READY))
+    return f"{max(left, under_way):,} not finished" if left > 0 or under_way else None
+
+
+def _last_happening(folder: BatchFolder) -> float:
+    """When anything happened to the batch: seconds since the epoch."""
+    files = (folder.last_run, folder.plan, folder.cleaned, folder.index)
+    times = [file.stat().st_mtime for file in files if file.is_file()]
+    if folder.journal.is_file():
+        with JournalView(folder.journal) as journal:
+            times += [at for _, at in journal.runs()]
+    return max(times) if times else folder.root.stat().st_mtime
+
+
+def _size(root: Path) -> int:
+    total = 0
+    for place, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            with contextlib.suppress(OSError):  # gone in the meantime
+                total += Path(place, name).lstat().st_size
+    return total
+
+
+def _removed(batch: OldBatch, now: float, older_than: float | None, *, forget: bool) -> OldBatch:
+    """Remove it, if it is still what it was seen to be once nobody else can work on it."""
+    folder = BatchFolder(batch.out)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FolderLock(folder.root))
+        except FolderBusy:
+            return replace(batch, old=False, kept_for=_WORKING)
+        again = _seen(folder, now, older_than, forget=forget, held=True)
+        if not again.old:
+            return again
+        # From here on no run goes on with it, whatever becomes of us.
+        write_atomically(folder.cleaned, b"Removed by `batchgen clean`. The plan says what the batch had.\n")
+        try:
+            if forget:
+                away = folder.root.with_name(f".{folder.root.name}.{secrets.token_hex(4)}.cleaned")
+                folder.root.rename(away)
+                shutil.rmtree(away)
+            else:
+                _empty(folder)
+        except OSError as error:
+            raise StorageFailed(
+                f"{error.filename or folder.root} cannot be removed: {error.strerror}. Mend that, and clean again."
+            ) from error
+    return OldBatch(out=folder.root, age=again.age, bytes=again.bytes, old=True, cleaned=not forget, removed=True)
+
+
+def _empty(folder: BatchFolder) -> None:
+    """Remove everything but the plan, what says so, and the lock that is held. Links are removed, and not followed."""
+    stay = {folder.plan, folder.cleaned, folder.last_run, folder.state / "lock"}
+    journal_first = sorted(folder.state.glob(f"{folder.journal.name}*"), reverse=True)
+    rest = [path for place in (folder.state, folder.root) for path in place.iterdir() if path != folder.state]
+    for path in (*journal_first, *rest):
+        if path in stay:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""How a run ended, put down in its folder: the last one whole, and a line for each."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from batchgen.adapters.file_store import write_atomically
+from batchgen.app.as_json import result_json
+from batchgen.app.folder import BatchFolder
+from batchgen.app.result import RunResult
+from batchgen.errors import BatchgenError, StorageFailed
+from batchgen.lifecycle import Event, Record, State, SubmitRefused, SubmitStarted
+from batchgen.manifest import Manifest
+from batchgen.model import Request, RunId
+from batchgen.ports import Observer
+
+#: What an ending is that no error of ours explains: a bug.
+_BUG = 1
+
+
+class RunCount(Observer):
+    """What one run has done, by what it is told."""
+
+    def __init__(self) -> None:
+        self.submissions = 0  #: but for those that were surely not accepted
+        self.images_stored = 0
+        self.requests_failed = 0
+
+    def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
+        """Count a step."""
+        self.submissions += isinstance(event, SubmitStarted) - isinstance(event, SubmitRefused)
+        if after.state is State.STORED:
+            self.images_stored += after.stored - before.stored
+        self.requests_failed += after.state is State.FAILED
+
+    def as_json(self) -> dict[str, int]:
+        """The three counts."""
+        return dict(vars(self))
+
+
+@dataclass(slots=True, kw_only=True)
+class Ending:
+    """One run, from its beginning to its end."""
+
+    folder: BatchFolder
+    run_id: RunId
+    manifest: Manifest
+    count: RunCount = field(default_factory=RunCount)
+    started_at: float = field(default_factory=time.time)  #: seconds since the epoch
+    ended_at: float | None = None  #: the same; None while it goes on
+    result: RunResult | None = None  #: what it left behind, if it got so far
+    exit_code: int = 0
+    reason: str | None = None  #: why not all is well; None if it is, or the counts say it
+
+    @contextlib.contextmanager
+    def recorded(self, *, stopped_with: Callable[[], int | None]) -> Iterator[None]:
+        """Within, the run goes on; whatever ends it is put down in its folder, if the disk takes that.
+
+        Args:
+            stopped_with: the exit code of a run that was told to stop; None if it was not.
+        """
+        try:
+            yield
+        except BaseException as error:
+            told = stopped_with()
+            self.exit_code = exit_code_of(error) if told is None else told
+            self.reason = str(error) or type(error).__name__
+            raise
+        else:
+            told = stopped_with()
+            assert self.result is not None
+            self.exit_code = self.result.exit_code if told is None else told
+            self.reason = self.result.stopped
+        finally:
+            self.ended_at = time.time()
+            with contextlib.suppress(StorageFailed, OSError):
+                self._write()
+
+    def as_json(self) -> dict[str, Any]:
+        """What machines are told: the result as `run --json` tells it, and how it came to it."""
+        ended_at = self.ended_at or time.time()
+        left = {"out": str(self.folder.root), "batch_id": self.manifest.batch_id, "run_id": self.run_id}
+        if self.result is not None:
+            left = result_json(self.result)
+        return {
+            **left,
+            "manifest": self.manifest.source,
+            "started_at": _iso(self.started_at),
+            "ended_at": _iso(ended_at),
+            "seconds": round(ended_at - self.started_at, 3),
+            "this_run": self.count.as_json(),
+            "exit_code": self.exit_code,
+            "reason": self.reason,
+        }
+
+    def _write(self) -> None:
+        told = self.as_json()
+        write_atomically(self.folder.last_run, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
+        _append(self.folder, {name: told[name] for name in _KEPT})
+
+
+def exit_code_of(error: BaseException) -> int:
+    """What a run ends with that this error has ended."""
+    return error.exit_code if isinstance(error, BatchgenError) else _BUG
+
+
+#: Of an ending, what a line of the history holds.
+_KEPT = ("run_id", "started_at", "ended_at", "exit_code", "reason", "this_run")
+
+
+def _append(folder: BatchFolder, line: Mapping[str, Any]) -> None:
+    """One line more, whatever a crash left of the one before."""
+    text = json.dumps(line, ensure_ascii=False)
+    handle = os.open(folder.history, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        os.write(handle, f"{chr(10) if torn else ''}{text}\n".encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,183 @@
+"""What is old and done goes, if that is said; all else stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import batchgen
+from batchgen import Settings
+from batchgen.adapters.folder_lock import FolderLock
+from batchgen.adapters.profiles import find_profile
+from batchgen.app.cleaning import OldBatch, clean
+from batchgen.cli.words.old import size
+from batchgen.simulator import Behaviour, Fault, Faults, Fixed, Simulator, background
+from tests.test_cli import batchgen as command
+from tests.test_only_new import Nights
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Iterator[Nights]:
+    simulator = Simulator(find_profile("simulator"), latency=(0.0, 0.01))
+    with background(simulator) as url:
+        yield Nights(tmp_path, simulator, url)
+
+
+def age(out: Path, days: float) -> None:
+    """Let nothing have happened to a batch for so long."""
+    then = time.time() - days * DAY
+    for path in out.rglob("*"):
+        if not path.is_symlink():
+            os.utime(path, (then, then))
+    with sqlite3.connect(out / ".batchgen/journal.sqlite") as journal:
+        journal.execute("UPDATE runs SET started_at = ?", (then,))
+    journal.close()
+    for path in (out / ".batchgen").glob("journal.sqlite*"):
+        os.utime(path, (then, then))
+
+
+def kept(out: Path) -> list[Path]:
+    """All in a batch folder but what SQLite makes to read and takes away again."""
+    return sorted(path for path in out.rglob("*") if not path.name.startswith("journal.sqlite-"))
+
+
+def fates(found: list[OldBatch] | tuple[OldBatch, ...]) -> dict[str, str]:
+    return {one.out.name: "removed" if one.removed else "old" if one.old else one.kept_for or "young" for one in found}
+
+
+def test_old_batches_are_listed_and_removed_only_if_that_is_said(nights: Nights) -> None:
+    nights.table(2)
+    old = nights.run(1).out
+    nights.table(3)
+    young = nights.run(2).out
+    age(old, 40)
+    outputs = nights.folder / "outputs"
+    assert fates(list(clean(outputs))) == {old.name: "young", young.name: "young"}
+    assert fates(list(clean(outputs, older_than=30 * DAY))) == {old.name: "old", young.name: "young"}
+    assert len(list((old / "images").iterdir())) == 2
+    assert fates(list(clean(outputs, older_than=30 * DAY, remove=True))) == {old.name: "removed", young.name: "young"}
+    left = sorted(path.relative_to(old).as_posix() for path in old.rglob("*") if path.is_file())
+    assert left == [".batchgen/cleaned", ".batchgen/last-run.json", ".batchgen/lock", ".batchgen/plan.parquet"]
+    assert (young / "metadata.parquet").is_file()
+
+
+def test_what_a_removed_batch_had_is_not_paid_for_again(nights: Nights) -> None:
+    nights.table(3)
+    old = nights.run(1).out
+    age(old, 40)
+    clean(nights.folder / "outputs", older_than=DAY, remove=True)
+    nights.table(4)
+    result = nights.run(2)
+    assert (result.exit_code, result.elsewhere, nights.posts(), result.unfinished) == (0, 3, 4, [])
+    with pytest.raises(batchgen.UsageError, match="was cleaned away"):
+        nights.run(1)
+    assert nights.posts() == 4
+    seen = {one.out: one for one in clean(nights.folder / "outputs", older_than=0.0)}[old]
+    assert (seen.cleaned, seen.old) == (True, False)
+
+
+def test_a_batch_that_is_forgotten_leaves_nothing(nights: Nights) -> None:
+    nights.table(2)
+    old = nights.run(1).out
+    age(old, 40)
+    (found,) = clean(old, older_than=DAY, remove=True, forget=True)
+    assert found.removed
+    assert list(old.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["unfinished", "no index", "no journal", "running", "damaged plan"])
+def test_what_is_not_done_or_not_known_stays_however_old_it_is(nights: Nights, why: str) -> None:
+    nights.table(3)
+    out = nights.run(1, max_images=2 if why == "unfinished" else None).out
+    age(out, 400)
+    if why == "no index":
+        (out / "metadata.parquet").unlink()
+    elif why == "no journal":
+        (out / ".batchgen/journal.sqlite").unlink()
+    elif why == "damaged plan":
+        (out / ".batchgen/plan.parquet").write_bytes(b"PAR1")
+        age(out, 400)
+    before = kept(out)
+    for forget in (False, True):
+        if why == "running":
+            with FolderLock(out):
+                (found,) = clean(out, older_than=DAY, remove=True, forget=forget)
+        else:
+            (found,) = clean(out, older_than=DAY, remove=True, forget=forget)
+        assert (found.old, found.removed) == (False, False)
+        assert found.kept_for is not None
+    assert kept(out) == before
+
+
+def test_what_is_in_doubt_stays(tmp_path: Path) -> None:
+    told = Behaviour(latency=Fixed(0), pictures="tiny", faults=Faults.model_validate({"submit": [Fault.RESET_AFTER]}))
+    simulator = Simulator(find_profile("simulator"), behaviour=told)
+    with background(simulator) as url:
+        nights = Nights(tmp_path, simulator, url)
+        nights.table(2)
+        out = batchgen.run(nights.manifest, out=tmp_path / "out", settings=Settings(base_url=url, concurrency=1)).out
+    age(out, 400)
+    (found,) = clean(out, older_than=DAY, remove=True)
+    assert (found.kept_for, found.removed) == ("1 in doubt", False)
+
+
+def test_links_are_never_followed_out_of_the_folder(nights: Nights) -> None:
+    nights.table(1)
+    outside = nights.folder / "outside"
+    (outside / "album").mkdir(parents=True)
+    (outside / "album/precious.png").write_text("precious")
+    old = nights.run(1).out
+    (old / "images/link").symlink_to(outside / "album", target_is_directory=True)
+    (old / "album").symlink_to(outside / "album", target_is_directory=True)
+    (old / "file").symlink_to(outside / "album/precious.png")
+    age(old, 40)
+    shutil.copytree(old, outside / "batch", symlinks=True)
+    (nights.folder / "outputs/night-linked").symlink_to(outside / "batch", target_is_directory=True)
+    found = fates(list(clean(nights.folder / "outputs", older_than=DAY, remove=True)))
+    assert found[old.name] == "removed"
+    assert found["night-linked"].startswith("a link")
+    assert (outside / "album/precious.png").read_text() == "precious"
+    assert (outside / "batch/metadata.parquet").is_file()
+    assert not (old / "album").is_symlink()
+
+
+def test_a_removal_that_was_cut_short_is_ended_by_the_next(nights: Nights) -> None:
+    nights.table(2)
+    old = nights.run(1).out
+    age(old, 40)
+    (old / ".batchgen/cleaned").write_text("")
+    os.utime(old / ".batchgen/cleaned", (1, 1))
+    (old / ".batchgen/journal.sqlite").unlink()
+    assert fates(list(clean(old, older_than=DAY, remove=True))) == {old.name: "removed"}
+    assert not (old / "images").exists()
+
+
+def test_the_command_lists_asks_for_yes_and_removes(nights: Nights) -> None:
+    nights.table(2)
+    old = nights.run(1).out
+    age(old, 40)
+    listed = command("clean", folder=nights.folder)
+    assert listed.stdout.splitlines()[-1] == "Nothing would be removed; --older-than 30d says what is old"
+    asked = command("clean", "--older-than", "30d", folder=nights.folder)
+    assert "Would be removed: 1 batch" in asked.stdout
+    assert old.name in asked.stdout
+    told = json.loads(
+        command("clean", "outputs", "--older-than", "30d", "--yes", "--json", folder=nights.folder).stdout
+    )
+    assert [one["removed"] for one in told["batches"]] == [True]
+    assert command("clean", "--yes", folder=nights.folder).returncode == 2
+    assert command("clean", "nowhere", folder=nights.folder).returncode == 2
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 B"), (999, "999 B"), (1_000, "1 KB"), (1.23e9, "1.23 GB")])
+def test_sizes_are_told_in_three_digits(number: float, said: str) -> None:
+    assert size(int(number)) == said

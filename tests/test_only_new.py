@@ -1,0 +1,220 @@
+"""Batches of a table that grows: each asks for its new rows only, and no two ever pay for one request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import batchgen
+from batchgen import Settings, Status
+from batchgen.adapters.folder_lock import FolderLock
+from batchgen.adapters.profiles import find_profile
+from batchgen.app.comparing import drift, explain
+from batchgen.app.earlier import EarlierBatches
+from batchgen.app.folder import BatchFolder
+from batchgen.app.preview import plan
+from batchgen.explanation import Standing
+from batchgen.simulator import Simulator, background
+from tests.test_cli import batchgen as command
+
+MANIFEST = """\
+batch_id: night-{date}
+profile: simulator
+params: {width: 16, height: 16}
+prompts: [{file: table.csv}]
+"""
+
+
+class Nights:
+    """A table that grows, and a batch a night."""
+
+    def __init__(self, folder: Path, simulator: Simulator, url: str) -> None:
+        self.folder, self.simulator, self._url = folder, simulator, url
+        self.manifest = folder / "nightly.yaml"
+        self.manifest.write_text(MANIFEST)
+        self.table(0)
+
+    def table(self, rows: int) -> None:
+        (self.folder / "table.csv").write_text("prompt\n" + "".join(f"fox number {n}\n" for n in range(rows)))
+
+    def settings(self, night: int = 1, **changes: Any) -> Settings:
+        others = (str(self.folder / "outputs/night-*"),)
+        told = {"only_new": True, "against": others, "moment": datetime(2026, 11, night, 2, tzinfo=UTC), **changes}
+        return Settings(base_url=self._url, **told)
+
+    @property
+    def out(self) -> str:
+        return str(self.folder / "outputs/{batch_id}")
+
+    def run(self, night: int, **changes: Any) -> batchgen.RunResult:
+        return batchgen.run(self.manifest, out=self.out, settings=self.settings(night, **changes))
+
+    def posts(self) -> int:
+        return self.simulator.audit().accepted
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Iterator[Nights]:
+    simulator = Simulator(find_profile("simulator"), latency=(0.0, 0.01))
+    with background(simulator) as url:
+        yield Nights(tmp_path, simulator, url)
+
+
+def test_three_nights_of_a_growing_table_cost_their_new_rows_each(nights: Nights) -> None:
+    posts = [0]
+    for night, rows in ((1, 4), (2, 9), (3, 11)):
+        nights.table(rows)
+        result = nights.run(night)
+        assert (result.exit_code, result.batch_id) == (0, f"night-2026-11-0{night}")
+        assert list(result.frame().prompt) == [f"fox number {n}" for n in range(posts[-1], rows)]
+        assert result.elsewhere == posts[-1]
+        posts.append(nights.posts())
+    assert posts == [0, 4, 9, 11]
+
+
+def test_a_night_without_new_rows_is_a_success_that_costs_nothing(nights: Nights) -> None:
+    nights.table(3)
+    nights.run(1)
+    result = nights.run(2)
+    assert (result.exit_code, nights.posts(), len(result.frame()), result.elsewhere) == (0, 3, 0, 3)
+    again = nights.run(2)
+    assert (again.exit_code, nights.posts()) == (0, 3)
+    assert batchgen.status(result.out).wanted == 0
+    assert batchgen.check(result.out).flaws == ()
+    nights.table(5)
+    assert len(nights.run(2).frame()) == 2
+
+
+def test_a_late_run_finishes_its_night_and_takes_no_row_of_another(nights: Nights) -> None:
+    nights.table(6)
+    first = nights.run(1, max_images=2)
+    assert (first.exit_code, nights.posts()) == (6, 2)
+    nights.table(8)
+    second = nights.run(2)
+    assert (second.exit_code, nights.posts(), len(second.frame())) == (0, 4, 2)
+    assert second.unfinished == [first.out]
+    late = batchgen.run(nights.manifest, out=first.out, settings=nights.settings(2))
+    assert (late.exit_code, late.batch_id, nights.posts()) == (0, "night-2026-11-01", 8)
+    assert list(late.frame().prompt) == [f"fox number {n}" for n in range(6)]
+    assert set(late.frame().batch_id) == {"night-2026-11-01"}
+    assert nights.run(3).unfinished == []
+    assert nights.posts() == 8
+
+
+def test_the_frozen_plan_of_a_night_finishes_it_too(nights: Nights) -> None:
+    nights.table(6)
+    out = nights.run(1, max_images=2).out
+    nights.table(20)
+    late = batchgen.run(
+        out / ".batchgen/plan.parquet", out=out, settings=nights.settings(2, only_new=False, against=())
+    )
+    assert (late.exit_code, nights.posts(), len(late.frame())) == (0, 6, 6)
+
+
+def test_what_failed_or_is_in_doubt_in_another_batch_is_not_asked_for_again(tmp_path: Path) -> None:
+    simulator = Simulator(find_profile("simulator"), latency=(0.0, 0.01), failure_rate=1.0)
+    with background(simulator) as url:
+        nights = Nights(tmp_path, simulator, url)
+        nights.table(2)
+        assert nights.run(1).exit_code == 3
+        before = nights.posts()
+        result = nights.run(2)
+    assert (result.exit_code, result.elsewhere, nights.posts()) == (0, 2, before)
+
+
+def test_what_a_batch_has_paid_for_stays_in_it_whoever_else_has_it(nights: Nights) -> None:
+    nights.table(4)
+    nights.run(1, only_new=False, against=())
+    nights.run(2, only_new=False, against=(), limit=2)
+    assert nights.posts() == 6
+    again = nights.run(2)
+    assert (nights.posts(), again.samples[Status.STORED], again.exit_code) == (6, 2, 0)
+    assert list(again.frame().prompt) == ["fox number 0", "fox number 1"]
+
+
+def test_the_plan_says_what_the_run_does(nights: Nights) -> None:
+    nights.table(3)
+    nights.run(1)
+    nights.table(5)
+    told = plan(nights.manifest, out=nights.out, settings=nights.settings(2))
+    assert (told.summary.requests, told.summary.elsewhere, told.others) == (2, 3, 1)
+    found = explain(nights.manifest, out=nights.out, settings=nights.settings(2))
+    amounts = {standing: amount.requests for standing, amount in found.amounts.items() if amount.requests}
+    assert amounts == {Standing.NEW: 2, Standing.ELSEWHERE: 3}
+    assert {one.why for one in found.shown if one.standing is Standing.ELSEWHERE} == {
+        f"in the batch {nights.folder}/outputs/night-2026-11-01"
+    }
+    nights.run(2)
+    assert not drift(nights.manifest, out=nights.out, settings=nights.settings(2))
+    later = explain(nights.manifest, out=nights.out, settings=nights.settings(2))
+    assert (later.amounts[Standing.DONE].requests, later.amounts[Standing.ELSEWHERE].requests) == (2, 3)
+
+
+def test_a_batch_that_is_named_must_be_there_and_a_pattern_may_match_nothing(nights: Nights) -> None:
+    nights.table(1)
+    with pytest.raises(batchgen.UsageError, match="there is no batch"):
+        nights.run(1, against=(str(nights.folder / "outputs/nigth"),))
+    (nights.folder / "outputs/night-notes").mkdir(parents=True)
+    assert nights.run(1).exit_code == 0
+
+
+def test_nobody_pays_beside_a_batch_of_which_it_is_not_known_what_it_has(nights: Nights) -> None:
+    nights.table(2)
+    out = nights.run(1).out
+    (out / ".batchgen/plan.parquet").rename(out / ".batchgen/away")
+    with pytest.raises(batchgen.StorageFailed, match="nobody knows what"):
+        nights.run(2)
+    with FolderLock(nights.folder / "outputs/night-that-plans"), pytest.raises(batchgen.FolderBusy):
+        nights.run(2, against=(str(nights.folder / "outputs/night-that*"),))
+    assert nights.posts() == 2
+
+
+def test_two_batches_that_plan_at_the_same_time_do_not_both_go_on(nights: Nights) -> None:
+    nights.table(2)
+    out = nights.run(1).out
+    nights.table(4)
+    in_the_making = out / ".batchgen/.plan.parquet.0123abcd.part"
+    in_the_making.touch()
+    with FolderLock(out), pytest.raises(batchgen.FolderBusy):
+        nights.run(2)
+    assert nights.run(2).exit_code == 0  # a leftover of a run that was killed keeps nobody out
+    assert nights.posts() == 4
+
+
+def test_a_plan_in_the_making_is_seen_by_others_before_it_looks_at_theirs(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.table(2)
+    nights.run(1)
+    seen = []
+
+    def look(batches: EarlierBatches, **own: Any) -> None:
+        seen.append(len(list(BatchFolder(nights.folder / "outputs/night-2026-11-02").plans_in_the_making())))
+
+    monkeypatch.setattr(EarlierBatches, "read", look)
+    nights.run(2)
+    assert seen == [1]
+
+
+def test_the_command_takes_patterns_and_says_what_it_left_out(nights: Nights) -> None:
+    nights.table(2)
+    nights.run(1)
+    nights.table(3)
+    asked = ("nightly.yaml", "--only-new", "--against", "outputs/night-*")
+    planned = command("plan", *asked, folder=nights.folder)
+    assert "elsewhere   2 requests left out: what 1 other batch has already" in planned.stdout
+    done = command("run", *asked, folder=nights.folder)
+    assert (done.returncode, done.stdout.splitlines()[1]) == (0, "  2 requests left out: other batches have them")
+    empty = command("run", *asked, "-o", "outputs/night-0", folder=nights.folder)
+    assert (empty.returncode, empty.stdout.splitlines()[-1]) == (0, "Nothing was to be made")
+
+
+@pytest.mark.parametrize("flags", [("--only-new",), ("--against", "outputs/x")])
+def test_either_flag_alone_is_refused_by_a_run(nights: Nights, flags: tuple[str, ...]) -> None:
+    done = command("run", "nightly.yaml", *flags, folder=nights.folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "go together" in done.stderr
