@@ -9,6 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, NewType, Self
 
+from batchgen.checks import Checks, DuplicateCheck, Finding
+
 RequestKey = NewType("RequestKey", str)
 JobId = NewType("JobId", str)
 RunId = NewType("RunId", str)
@@ -22,6 +24,8 @@ REPORT_NAME = "report.html"
 PARTS_FOLDER = ".batchgen/report"
 #: A value of a request parameter, as the API takes it in JSON; a list is a tuple.
 ParamValue = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
+#: What a scorer may say of an image in one of its columns.
+ScoreValue = str | int | float | bool | None
 #: A value of a label, as it travels into the index.
 LabelValue = str | int | float | bool | None
 
@@ -79,42 +83,6 @@ class Status(StrEnum):
     PENDING = "pending"
 
 
-class SizeCheck(StrEnum):
-    """What to do with an image of another width or height than was asked for."""
-
-    EXACT = "exact"  # reject it
-    WARN = "warn"  # keep it, and say so
-    OFF = "off"
-
-
-class BlankCheck(StrEnum):
-    """What to do with a picture of one colour, or all black: most often what a safety filter leaves."""
-
-    REJECT = "reject"  # keep it out of the dataset
-    FLAG = "flag"  # keep it, and say so
-    OFF = "off"
-
-
-class DuplicateCheck(StrEnum):
-    """What to do with an image that is, or looks, like an earlier one of its batch."""
-
-    FLAG = "flag"  # keep it, and say so
-    OFF = "off"  # do not look
-
-
-class Decode(StrEnum):
-    """How far an image is decoded before it counts."""
-
-    FULL = "full"
-
-
-class Finding(StrEnum):
-    """What a check found. Written to the index as `checks`."""
-
-    SIZE = "size"
-    BLANK = "blank"
-
-
 def cost_of(images: int, price_per_image: float | None) -> float | None:
     """What so many images cost, in the account's currency; None if nobody said what one costs.
 
@@ -139,36 +107,6 @@ class Budget:
 
 
 NO_BUDGET = Budget()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checks:
-    """What images must stand before they are part of the dataset."""
-
-    size: SizeCheck = SizeCheck.WARN
-    blank: BlankCheck = BlankCheck.FLAG
-    decode: Decode = Decode.FULL
-    duplicates: DuplicateCheck = DuplicateCheck.FLAG
-
-    @classmethod
-    def of(cls, given: Mapping[str, object]) -> Self:
-        """From words, as a manifest gives them: `{size: exact, blank: reject}`.
-
-        Raises:
-            ValueError: an unknown check or word; says which are known.
-        """
-        kinds: dict[str, type[StrEnum]] = {
-            "size": SizeCheck, "blank": BlankCheck, "decode": Decode, "duplicates": DuplicateCheck,
-        }  # fmt: skip
-        words: dict[str, Any] = {}
-        for name, word in given.items():
-            if name not in kinds:
-                raise ValueError(f"{name}: is no check; there are {', '.join(kinds)}.")
-            known = {choice.value: choice for choice in kinds[name]}
-            if not isinstance(word, str) or word not in known:
-                raise ValueError(f"{name}: must be {' or '.join(known)}, not {word!r}.")
-            words[name] = known[word]
-        return cls(**words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +174,14 @@ class VerifiedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What a scorer says of an image."""
+
+    version: str  #: of the scorer
+    values: Mapping[str, ScoreValue]  #: by the names of its columns, without `score_`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
     """One verified image file of a request, safe on disk."""
 
@@ -245,6 +191,7 @@ class StoredImage:
     image: VerifiedImage
     findings: tuple[Finding, ...] = ()  #: what checks found, whether that keeps it out or not
     rejected: str | None = None  #: why it is no part of the dataset; None if it is
+    scores: Mapping[str, Scored] = field(default_factory=dict)  #: scorer -> what it says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +227,7 @@ class BatchFacts:
     price_per_image: float | None  #: in the account's currency; None if nobody said
     manifest_sha256: str = ""  #: of the manifest's bytes; 64 hex digits
     duplicates: DuplicateCheck = DuplicateCheck.FLAG
+    scores: Mapping[str, str] = field(default_factory=dict)  #: column without `score_` -> int, float, bool or str
     card: CardFacts = field(default_factory=CardFacts)
     spending: Mapping[str, int] = field(default_factory=dict)  #: images that may have been paid for, by their fate
 

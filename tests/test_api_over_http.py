@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from batchgen import AccountBlocked, ManifestError
+from batchgen.checks import Checks, SizeCheck
 from batchgen.errors import CreditExhausted, KeyRejected
-from batchgen.model import Checks, SizeCheck
 from tests.scripted import IMAGES, KEY, Reply, Scripted, broken, cut_short, done, picture, ran, reply, row_of, rows_of
 
 SIZE = "width: 16, height: 16"

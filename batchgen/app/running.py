@@ -10,7 +10,7 @@ import secrets
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +25,7 @@ from batchgen.adapters.image_check import PillowCheck
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
+from batchgen.adapters.scorers import InstalledScorer
 from batchgen.app import accounting
 from batchgen.app.completion import arranged
 from batchgen.app.event_loop import run_in_loop
@@ -36,8 +37,10 @@ from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.reporting import report
 from batchgen.app.result import RunResult
+from batchgen.app.screening import Screening, scorers_for
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.budget import Account
+from batchgen.checks import Checks
 from batchgen.errors import BatchgenError, KeyMissing, StorageFailed, UsageError
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
@@ -99,6 +102,12 @@ class _Batch:
     folder: BatchFolder
     plan: PlanFile
     run_id: RunId
+    scorers: Sequence[InstalledScorer] = ()
+
+    @property
+    def checks(self) -> Checks:
+        """What images must stand."""
+        return self.settings.checks or self.manifest.checks
 
     def account(self) -> Account:
         """What all runs have spent by now, of what may be spent."""
@@ -117,7 +126,8 @@ class _Batch:
             endpoint=profile.endpoint,
             price_per_image=self.manifest.price_per_image,
             manifest_sha256=self.plan.head.manifest_sha256,
-            duplicates=(self.settings.checks or self.manifest.checks).duplicates,
+            duplicates=self.checks.duplicates,
+            scores={name: kind for scorer in self.scorers for name, kind in scorer.columns.items()},
             card=self.manifest.card,
         )
 
@@ -147,13 +157,16 @@ async def run_async(
     """
     settings, switch = settings or Settings(), switch or StopSwitch()
     read_in, folder = await asyncio.to_thread(read_for, manifest, out, settings)
+    scorers = await asyncio.to_thread(scorers_for, settings.checks or read_in.checks)
     run_id = new_run_id()
     with _held(folder):
         must_have_its_journal(folder)
         async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
             freezing = partial(frozen_plan, read_in, settings, folder, go_on=switch.go_on)
             plan = await asyncio.to_thread(freezing)
-            batch = _Batch(manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=run_id)
+            batch = _Batch(
+                manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=run_id, scorers=scorers
+            )
             index_anew = partial(bring_up_to_date, folder, plan, batch.facts)
             async with kept_up_to_date(index_anew, every=settings.index_every):
                 outcome = await _pass(batch, journal, observer or Observer(), switch)
@@ -233,14 +246,32 @@ class _Outcome:
 async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switch: StopSwitch) -> _Outcome:
     """Carry the plan as far as it goes."""
     feed = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
-    if await feed.is_empty():
+    idle = await feed.is_empty()
+    if idle and not batch.checks.of_the_batch:
         return _Outcome()
+    if not idle:
+        _begin(batch, journal)
+    with contextlib.closing(_opened_log(batch)) as log:
+        outcome = _Outcome() if idle else await _carry(batch, feed, journal, Observers(observer, log), switch)
+        if outcome.error is None:
+            screening = Screening(
+                root=batch.folder.root,
+                journal=journal,
+                checks=batch.checks,
+                scorers=batch.scorers,
+                note=log.note,
+                over=lambda: switch.told,
+            )
+            await screening.screen(batch.plan)
+    return outcome
+
+
+def _begin(batch: _Batch, journal: SQLiteJournal) -> None:
+    """Note what is run, once it is known that it can be."""
     # Key and address are the user's to mend; they are looked at before anything is noted.
     HTTPImageAPI(batch.manifest.profile, key=find_key(batch.manifest.profile), base_url=batch.settings.base_url)
     noted = {"version": version("batchgen"), **asdict(batch.facts), "budget": asdict(batch.manifest.budget)}
     journal.begin_run(json.dumps(noted, ensure_ascii=False))
-    with contextlib.closing(_opened_log(batch)) as log:
-        return await _carry(batch, feed, journal, Observers(observer, log), switch)
 
 
 async def _carry(
@@ -292,7 +323,7 @@ def _limits(batch: _Batch) -> RunLimits:
         max_wait=settings.max_wait,
         grace=settings.grace,
         decoders=os.cpu_count() or 1,
-        checks=settings.checks or manifest.checks,
+        checks=batch.checks,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -66,14 +67,20 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
 LABEL_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "str": pa.string(), "null": pa.string()}
 
 
-def schema(label_types: Mapping[str, str]) -> pa.Schema:
+#: How the columns begin that scorers fill.
+SCORE = "score_"
+
+
+def schema(label_types: Mapping[str, str], scores: Mapping[str, str] = MappingProxyType({})) -> pa.Schema:
     """The index's Arrow schema.
 
     Args:
         label_types: label -> int, float, bool, str or null; each becomes a column, in this order.
+        scores: column without `score_` -> int, float, bool or str; they follow the labels.
     """
     fields = [pa.field(name, kind) for name, (kind, _) in COLUMNS.items()]
     fields += [pa.field(name, LABEL_TYPES[kind]) for name, kind in label_types.items()]
+    fields += [pa.field(f"{SCORE}{name}", LABEL_TYPES[kind]) for name, kind in scores.items()]
     return pa.schema(fields)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from batchgen.index.columns import SCORE
 from batchgen.lifecycle import Record, State
 from batchgen.model import (
     BatchFacts,
@@ -84,7 +85,8 @@ def table(
         elif field.name in _OF_BATCH:
             columns.append(pa.repeat(pa.scalar(_OF_BATCH[field.name](facts), field.type), len(samples)))
         else:
-            columns.append(_array([row.get(field.name) for row in samples], field.type))
+            values = [row.get(field.name) for row in samples]
+            columns.append(_array(_of_type(values, field.type) if field.name.startswith(SCORE) else values, field.type))
     return pa.table(columns, schema=schema)
 
 
@@ -99,6 +101,12 @@ def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(kind):
         return pa.array(values, pa.int64()).cast(kind)
     return pa.array(values, kind)
+
+
+def _of_type(values: Sequence[object], kind: pa.DataType) -> list[object]:
+    """The values without those of another type: what a scorer said before it was changed."""
+    types = {pa.string(): str, pa.bool_(): bool, pa.int64(): int, pa.float64(): float}
+    return [value if type(value) is types[kind] else None for value in values]
 
 
 def _samples(request: Request, record: Record, facts: BatchFacts) -> Iterable[Row]:
@@ -122,17 +130,25 @@ def _of_image(stored: StoredImage, facts: BatchFacts) -> Row:
     if stored.rejected is not None:
         why = Failure(kind=FailureKind.REJECTED, message=stored.rejected)
         place = {"status": Status.REJECTED, "rejected_file": stored.file_name} | _of_failure(why)
-    return place | {
-        "source_url": stored.source_url,
-        "sha256": image.sha256,
-        "bytes": image.bytes,
-        "format": image.format,
-        "width": image.width,
-        "height": image.height,
-        "phash": image.phash,
-        "checks": ",".join(stored.findings) or None,
-        "cost": facts.price_per_image,
-    }
+    return (
+        place
+        | {
+            "source_url": stored.source_url,
+            "sha256": image.sha256,
+            "bytes": image.bytes,
+            "format": image.format,
+            "width": image.width,
+            "height": image.height,
+            "phash": image.phash,
+            "checks": ",".join(stored.findings) or None,
+            "cost": facts.price_per_image,
+        }
+        | _scores(stored)
+    )
+
+
+def _scores(stored: StoredImage) -> Row:
+    return {f"{SCORE}{name}": value for scored in stored.scores.values() for name, value in scored.values.items()}
 
 
 def _of_missing(lost: MissingImage) -> Row:

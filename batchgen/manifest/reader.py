@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from batchgen.checks import Checks
 from batchgen.errors import UsageError
 from batchgen.manifest import document, words
 from batchgen.manifest.complaints import check_document
@@ -22,17 +23,7 @@ from batchgen.manifest.row_sources import SourceReader, without_choices
 from batchgen.manifest.schema import FileEntry, ManifestDocument
 from batchgen.manifest.source import DOCUMENTS, Reach, Source, find
 from batchgen.manifest.sweep import Sweep, SweepReader, unused
-from batchgen.model import (
-    NO_BUDGET,
-    Budget,
-    CardFacts,
-    Checks,
-    Completion,
-    InDoubt,
-    ParamValue,
-    PlanHead,
-    Row,
-)
+from batchgen.model import NO_BUDGET, Budget, CardFacts, Completion, InDoubt, ParamValue, PlanHead, Row
 from batchgen.profile import Profile
 
 FindProfile = Callable[[str], Profile]
@@ -247,7 +238,7 @@ class _Reading:
             concurrency=checked.concurrency or profile.concurrency,
             rate=checked.rate,
             completion=checked.completion,
-            checks=Checks(size=checked.checks.size, blank=checked.checks.blank, duplicates=checked.checks.duplicates),
+            checks=checked.checks.checks,
             card=checked.card.facts,
             in_doubt=checked.in_doubt,
             price_per_image=price,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchgen.budget import Allowance
-from batchgen.model import Checks, Completion, InDoubt, Request
+from batchgen.checks import Checks
+from batchgen.model import Completion, InDoubt, Request
 from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Notices, Observer
 
 

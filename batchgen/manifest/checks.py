@@ -1,0 +1,63 @@
+"""What a YAML manifest may hold under `checks`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from batchgen.checks import BlankCheck, Checks, DuplicateCheck, Limit, OnReject, SizeCheck
+from batchgen.manifest.parts import WORD, Part, Text
+from batchgen.manifest.shapes import one_of
+
+
+class LimitEntry(Part):
+    """Between which values a score must lie; what lies outside is rejected."""
+
+    allowed = dict.fromkeys(("at_least", "at_most"), "a number")
+
+    at_least: Annotated[float | None, Field(allow_inf_nan=False, examples=[0.5])] = None
+    """The lowest that is allowed."""
+    at_most: Annotated[float | None, Field(allow_inf_nan=False, examples=[0.2])] = None
+    """The highest that is allowed."""
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            ends = {"low": f"{self.at_least:g}", "high": f"{self.at_most:g}"}
+            raise PydanticCustomError("limit", "nothing is at least {low} and at most {high}.", ends)
+        return self
+
+
+class ChecksEntry(Part):
+    """What images must stand before they are part of the dataset."""
+
+    allowed = {
+        "size": "exact, warn or off",
+        "blank": "reject, flag or off",
+        "duplicates": "reject, reject-near, flag or off",
+        "score": "a list of scorers, like [sharpness]",
+        "limits": "a mapping of scores to limits, like {sharpness: {at_least: 20}}",
+        "on_reject": "keep or exclude",
+    }
+
+    size: Annotated[SizeCheck, *WORD, one_of(SizeCheck)] = SizeCheck.WARN
+    """An image of another width or height than was asked for: reject it, keep it and say so, or nothing."""
+    blank: Annotated[BlankCheck, *WORD, one_of(BlankCheck)] = BlankCheck.FLAG
+    """A picture of one colour, or all black: reject it, keep it and say so, or nothing."""
+    duplicates: Annotated[DuplicateCheck, *WORD, one_of(DuplicateCheck)] = DuplicateCheck.FLAG
+    """An image that is, or looks, the same as an earlier one: reject it (`reject`: only the same), say so, or not."""
+    score: Annotated[list[Text], Field(examples=[["sharpness"]])] = []
+    """Scorers that see each stored image, by the names that installed packages give them."""
+    limits: Annotated[dict[str, LimitEntry], Field(examples=[{"sharpness": {"at_least": 20}}])] = {}
+    """Scores, without score_, and between which values they must lie. An image without that score stands it."""
+    on_reject: Annotated[OnReject, *WORD, one_of(OnReject)] = OnReject.EXCLUDE
+    """What becomes of a rejected image: keep it and say so, or keep it aside."""
+
+    @property
+    def checks(self) -> Checks:
+        """As a value."""
+        limits = {name: Limit(at_least=limit.at_least, at_most=limit.at_most) for name, limit in self.limits.items()}
+        words = {name: getattr(self, name) for name in ("size", "blank", "duplicates", "on_reject")}
+        return Checks(**words, score=tuple(dict.fromkeys(self.score)), limits=limits)
