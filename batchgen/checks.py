@@ -39,6 +39,7 @@ class OnReject(StrEnum):
 
     KEEP = "keep"  # it stays in the dataset, with the finding
     EXCLUDE = "exclude"  # it is kept aside, and its row says so
+    REPLACE = "replace"  # as exclude, and another is asked for in its place
 
 
 class Decode(StrEnum):
@@ -97,6 +98,7 @@ class Checks:
     score: tuple[str, ...] = ()  #: names of the scorers that see each image
     limits: Mapping[str, Limit] = field(default_factory=dict)  #: column without `score_` -> what is not rejected
     on_reject: OnReject = OnReject.EXCLUDE
+    replacements: int = 3  #: images asked for at most, one after the other, in place of one that is rejected
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -109,10 +111,14 @@ class Checks:
         for name, value in given.items():
             if name == "score":
                 read[name] = tuple(value)
+            elif name == "replacements":
+                read[name] = int(value)
             elif name == "limits":
                 read[name] = {column: Limit(**ends) for column, ends in value.items()}
             elif name not in _WORDS:
-                raise ValueError(f"{name}: is no check; there are {', '.join((*_WORDS, 'score', 'limits'))}.")
+                raise ValueError(
+                    f"{name}: is no check; there are {', '.join((*_WORDS, 'score', 'limits', 'replacements'))}."
+                )
             else:
                 known = {choice.value: choice for choice in _WORDS[name]}
                 if not isinstance(value, str) or value not in known:
@@ -123,7 +129,7 @@ class Checks:
     @property
     def of_the_batch(self) -> bool:
         """Whether anything is to be found out that a single image does not tell while it is downloaded."""
-        return bool(self.score) or self.rejects_duplicates
+        return bool(self.score) or self.rejects_duplicates or self.on_reject is OnReject.REPLACE
 
     @property
     def rejects_duplicates(self) -> bool:

@@ -121,6 +121,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """Says of a request in whose place it is made, after a check rejected an image."""
+
+    of: RequestKey  #: of the request whose image was rejected; which of its images, the replacement's `sample` says
+    number: int  #: 1 for the first that is made in place of that image, 2 where it was rejected, too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One entry of a manifest, validated and complete: every parameter of the profile has its value."""
 
@@ -133,6 +141,7 @@ class Row:
     split: str | None = None  #: the part of the dataset that it says itself; None: by the manifest's shares
     sample: int = 0  #: which of its images, where a row of several samples has become as many rows
     kept: bool = False  #: as of Request; only the row of a frozen plan is
+    replaces: Replacement | None = None  #: as of Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +162,7 @@ class Request:
     labels: Mapping[str, LabelValue]
     split: str | None = None  #: which part of the dataset it belongs to; all samples of a prompt share it
     kept: bool = False  #: the manifest no longer asks for it; it stays in the plan because it was paid for
+    replaces: Replacement | None = None  #: None: the manifest itself asks, or asked, for it
 
     @property
     def samples(self) -> int:

@@ -213,11 +213,11 @@ def drift(manifest: Path | str, *, out: Path | str | None = None, settings: Sett
     requests = new = same = renamed = 0
     with SpillingFirsts() as known:
         for request in old:
-            if not request.kept:
+            if not request.kept and request.replaces is None:
                 known.meet(request.key, called(request))
                 requests += 1
         for request in Plan(read_in, limit=settings.limit, firsts=SpillingFirsts):
-            if request.kept:  # the manifest is a frozen plan itself
+            if request.kept or request.replaces is not None:  # the manifest is a frozen plan itself
                 continue
             names = known.find(request.key)
             new += names is None

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -37,7 +37,8 @@ from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.reporting import report
 from batchgen.app.result import RunResult
-from batchgen.app.screening import Screening, scorers_for
+from batchgen.app.rounds import Rounds
+from batchgen.app.screening import Note, Screening, scorers_for
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.budget import Account
 from batchgen.checks import Checks
@@ -167,7 +168,7 @@ async def run_async(
             batch = _Batch(
                 manifest=read_in, settings=settings, folder=folder, plan=plan, run_id=run_id, scorers=scorers
             )
-            index_anew = partial(bring_up_to_date, folder, plan, batch.facts)
+            index_anew = partial(_index_anew, batch)
             async with kept_up_to_date(index_anew, every=settings.index_every):
                 outcome = await _pass(batch, journal, observer or Observer(), switch)
         await asyncio.to_thread(index_anew)
@@ -178,6 +179,10 @@ async def run_async(
     under_way = await asyncio.to_thread(_under_way, folder)
     account = await asyncio.to_thread(batch.account)
     return RunResult.of(folder.root, run_id=batch.run_id, stopped=outcome.stopped, under_way=under_way, account=account)
+
+
+def _index_anew(batch: _Batch) -> None:
+    bring_up_to_date(batch.folder, PlanFile(batch.folder.plan), batch.facts)  # the plan may have grown
 
 
 def run(
@@ -245,25 +250,27 @@ class _Outcome:
 
 async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switch: StopSwitch) -> _Outcome:
     """Carry the plan as far as it goes."""
-    feed = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
-    idle = await feed.is_empty()
+    feed: PlanFeed | None = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
+    idle = feed is None or await feed.is_empty()
     if idle and not batch.checks.of_the_batch:
         return _Outcome()
-    if not idle:
-        _begin(batch, journal)
     with contextlib.closing(_opened_log(batch)) as log:
-        outcome = _Outcome() if idle else await _carry(batch, feed, journal, Observers(observer, log), switch)
-        if outcome.error is None:
-            screening = Screening(
-                root=batch.folder.root,
-                journal=journal,
-                checks=batch.checks,
-                scorers=batch.scorers,
-                note=log.note,
-                over=lambda: switch.told,
-            )
-            await screening.screen(batch.plan)
+        rounds = _rounds(batch, journal, note=log.note, over=lambda: switch.told)
+        feed = await rounds.next() if idle else feed
+        if feed is None:
+            return _Outcome()
+        _begin(batch, journal)
+        outcome = await _carry(batch, feed, journal, Observers(observer, log), switch, rounds)
+        if outcome.stopped and outcome.error is None:
+            await rounds.screen()  # what is there is looked at, though nothing more is asked for
     return outcome
+
+
+def _rounds(batch: _Batch, journal: SQLiteJournal, *, note: Note, over: Callable[[], bool]) -> Rounds:
+    screening = Screening(
+        root=batch.folder.root, journal=journal, checks=batch.checks, scorers=batch.scorers, note=note, over=over
+    )
+    return Rounds(folder=batch.folder, profile=batch.manifest.profile, journal=journal, screening=screening)
 
 
 def _begin(batch: _Batch, journal: SQLiteJournal) -> None:
@@ -275,7 +282,7 @@ def _begin(batch: _Batch, journal: SQLiteJournal) -> None:
 
 
 async def _carry(
-    batch: _Batch, feed: PlanFeed, journal: SQLiteJournal, observer: Observer, switch: StopSwitch
+    batch: _Batch, feed: PlanFeed, journal: SQLiteJournal, observer: Observer, switch: StopSwitch, rounds: Rounds
 ) -> _Outcome:
     profile, clock, store = batch.manifest.profile, SystemClock(), FileStore(batch.folder.root)
     key = find_key(profile)
@@ -306,7 +313,7 @@ async def _carry(
                 reason = f"--max-runtime {batch.settings.max_runtime:g} s is over"
                 asyncio.get_running_loop().call_later(batch.settings.max_runtime, runner.stop, reason)
             observer.begun(_progress(batch, limits))
-            await runner.run(feed)
+            await runner.run(feed, following=rounds.next if batch.checks.of_the_batch else None)
     return _Outcome(stopped=runner.stop_reason, error=runner.error)
 
 

@@ -14,6 +14,7 @@ from batchgen.index.reading import (
     read,
     read_facts,
     read_schema,
+    replacements,
     rows,
 )
 from batchgen.index.splits import split_of, split_table, splits, write_splits
@@ -32,6 +33,7 @@ __all__ = [
     "read",
     "read_facts",
     "read_schema",
+    "replacements",
     "rows",
     "schema",
     "split_of",

@@ -7,12 +7,13 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: Where a row belongs whose batch makes no splits.
 DEFAULT_SPLIT = "train"
 #: Keys of the file's metadata.
 FACTS = b"batchgen.batch"
 STAMP = b"batchgen.stamp"
+VERSION = b"batchgen.schema_version"
 TIME = pa.timestamp("us", tz="UTC")
 
 #: name -> (type, what it holds). Order is the order of the columns; the batch's labels follow.
@@ -63,6 +64,10 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "latency_s": (pa.float64(), "seconds from submission to the job's end being seen"),
     "cost": (pa.float64(), "price of the image, in the account's currency; null if unknown, or if there is no image"),
     "split": (pa.string(), "dataset split; null if the manifest makes none"),
+    "replaces": (
+        pa.string(),
+        "request_key of the request whose rejected image of this sample_index it was asked for in place of",
+    ),
 }
 LABEL_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "str": pa.string(), "null": pa.string()}
 

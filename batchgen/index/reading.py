@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
-from batchgen.index.columns import COLUMNS, FACTS, STAMP
+from batchgen.index.columns import COLUMNS, FACTS, SCHEMA_VERSION, STAMP, VERSION
 from batchgen.model import BatchFacts, Status
 
 if TYPE_CHECKING:
@@ -81,12 +81,13 @@ def rows(path: Path) -> int:
 
 
 def is_current(path: Path, stamp: str) -> bool:
-    """Whether there is an index, made from just that."""
+    """Whether there is an index with the columns of this version, made from just that."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowInvalid):
         return False
-    return bool(metadata.get(STAMP) == stamp.encode())
+    of_now = metadata.get(VERSION) == str(SCHEMA_VERSION).encode()
+    return bool(of_now and metadata.get(STAMP) == stamp.encode())
 
 
 def counts(path: Path) -> dict[Status, int]:
@@ -113,6 +114,24 @@ def findings(path: Path) -> dict[str, int]:
         if row["checks"] and row["status"] == Status.STORED:
             found.update(row["checks"].split(","))
     return dict(sorted(found.items()))
+
+
+def replacements(path: Path) -> tuple[int, int]:
+    """How many rejected images have another one in their place, and how many have none.
+
+    Raises:
+        StorageFailed: not there or not readable.
+    """
+    if not counts(path)[Status.REJECTED]:
+        return 0, 0
+    rejected, filled = set(), set()
+    for row in read(path, ["request_key", "sample_index", "status", "replaces"]):
+        place = (row["replaces"] or row["request_key"], row["sample_index"])
+        if row["status"] == Status.REJECTED:
+            rejected.add(place)
+        elif row["status"] == Status.STORED and row["replaces"]:
+            filled.add(place)
+    return len(rejected & filled), len(rejected - filled)
 
 
 def failed_requests(path: Path) -> int:

@@ -42,6 +42,7 @@ _OF_REQUEST: Mapping[str, Callable[[Request], object]] = {
     "requested_height": lambda request: request.params.get("height"),
     "seed": lambda request: _seed(request),
     "split": lambda request: request.split,
+    "replaces": lambda request: request.replaces and request.replaces.of,
 }
 _OF_RECORD: Mapping[str, Callable[[Record], object]] = {
     "run_id": lambda record: record.run_id,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from batchgen.checks import DuplicateCheck
 from batchgen.errors import StorageFailed
 from batchgen.firsts import Firsts, FirstsInMemory
-from batchgen.index.columns import FACTS, SCHEMA_VERSION, STAMP, schema
+from batchgen.index.columns import FACTS, SCHEMA_VERSION, STAMP, VERSION, schema
 from batchgen.index.tables import table
 from batchgen.lifecycle import Record
 from batchgen.likeness import LookAlikes, Names
@@ -47,7 +47,7 @@ def write(
     """
     arrow = schema(label_types, facts.scores).with_metadata(
         {
-            b"batchgen.schema_version": str(SCHEMA_VERSION),
+            VERSION: str(SCHEMA_VERSION),
             b"batchgen.version": version("batchgen"),
             b"batchgen.manifest_sha256": facts.manifest_sha256,
             FACTS: facts.to_json(),

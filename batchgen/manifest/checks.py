@@ -39,7 +39,8 @@ class ChecksEntry(Part):
         "duplicates": "reject, reject-near, flag or off",
         "score": "a list of scorers, like [sharpness]",
         "limits": "a mapping of scores to limits, like {sharpness: {at_least: 20}}",
-        "on_reject": "keep or exclude",
+        "on_reject": "keep, exclude or replace",
+        "replacements": "a whole number of at least 1",
     }
 
     size: Annotated[SizeCheck, *WORD, one_of(SizeCheck)] = SizeCheck.WARN
@@ -53,11 +54,13 @@ class ChecksEntry(Part):
     limits: Annotated[dict[str, LimitEntry], Field(examples=[{"sharpness": {"at_least": 20}}])] = {}
     """Scores, without score_, and between which values they must lie. An image without that score stands it."""
     on_reject: Annotated[OnReject, *WORD, one_of(OnReject)] = OnReject.EXCLUDE
-    """What becomes of a rejected image: keep it and say so, or keep it aside."""
+    """What becomes of a rejected image: keep it and say so, keep it aside, or also ask for another in its place."""
+    replacements: Annotated[int, Field(ge=1)] = 3
+    """How many images are asked for at most, one after the other, in place of one that is rejected."""
 
     @property
     def checks(self) -> Checks:
         """As a value."""
         limits = {name: Limit(at_least=limit.at_least, at_most=limit.at_most) for name, limit in self.limits.items()}
-        words = {name: getattr(self, name) for name in ("size", "blank", "duplicates", "on_reject")}
+        words = {name: getattr(self, name) for name in ("size", "blank", "duplicates", "on_reject", "replacements")}
         return Checks(**words, score=tuple(dict.fromkeys(self.score)), limits=limits)

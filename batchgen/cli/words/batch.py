@@ -49,7 +49,10 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
     wanted = sum(counts.values())
     lines = [f"{counts[Status.STORED]:,} of {plural(wanted, 'image')} stored in {result.out}"]
     if counts[Status.REJECTED]:
-        lines.append(f"  {counts[Status.REJECTED]:,} rejected by a check: kept in {result.out}/{REJECTED_FOLDER}")
+        lines.append(
+            f"  {counts[Status.REJECTED]:,} rejected by a check: kept in {result.out}/{REJECTED_FOLDER}"
+            + (f"; {result.replaced:,} replaced, {result.unreplaced:,} given up" if result.replaced else "")
+        )
     lines += [
         f"  {plural(number, 'image')} stored with the finding {finding!r}: see the column checks"
         for finding, number in result.findings.items()
@@ -101,6 +104,8 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "run_id": result.run_id,
         "images": {status.value: number for status, number in result.samples.items()},
         "findings": dict(result.findings),
+        "replaced": result.replaced,
+        "unreplaced": result.unreplaced,
         "under_way": result.under_way,
         "in_doubt": [_doubt_json(doubt) for doubt in result.doubts],
         **account_json(result.account),
