@@ -180,6 +180,7 @@ class VerifiedImage:
     sha256: str  #: of the bytes; 64 hex digits
     bytes: int  #: length of the file
     phash: str  #: perceptual hash: images that look alike differ in few of its 64 bits; 16 hex digits
+    delivered_sha256: str | None = None  #: of what the API delivered, where that is not what was written
     blank: bool = False  #: of one colour, all black, or wholly transparent
 
 
@@ -293,6 +294,7 @@ class PlanHead:
     checks: Checks = field(default_factory=Checks)
     card: CardFacts = field(default_factory=CardFacts)
     budget: Budget = NO_BUDGET
+    provenance: bool = False  #: whether image files say where they come from
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from batchgen.adapters.clock import SystemClock
+from batchgen.adapters.embedding import embedder
 from batchgen.adapters.file_store import FileStore
 from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.http_api import HTTPImageAPI, ImageRules
@@ -47,7 +48,7 @@ from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
-from batchgen.runner import Ports, RunLimits, Runner
+from batchgen.runner import Ports, RunLimits, Runner, as_delivered
 
 #: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
 _THUMBNAILS = 1_000
@@ -305,6 +306,7 @@ async def _carry(
                 clock=clock,
                 observer=observer,
                 as_sent=arrangement.as_sent,
+                as_kept=embedder(profile) if batch.manifest.provenance else as_delivered,
                 notices=arrangement.notices,
             )
             runner = Runner(ports, limits)

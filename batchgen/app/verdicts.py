@@ -48,7 +48,8 @@ class Verdicts:
         scores = {name: value for scored in image.scores.values() for name, value in scored.values.items()}
         if reason := judge_scores(scores, self._checks.limits):
             return Verdict(findings=(Finding.SCORE,), rejected=set_aside(reason))
-        first = self._firsts.meet(image.image.sha256, image.file_name) if self._checks.rejects_duplicates else None
+        delivered = image.image.delivered_sha256 or image.image.sha256
+        first = self._firsts.meet(delivered, image.file_name) if self._checks.rejects_duplicates else None
         if first is None:
             return None
         return Verdict(findings=(Finding.DUPLICATE,), rejected=set_aside(f"it is the same as {first}"))

@@ -64,6 +64,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "latency_s": (pa.float64(), "seconds from submission to the job's end being seen"),
     "cost": (pa.float64(), "price of the image, in the account's currency; null if unknown, or if there is no image"),
     "split": (pa.string(), "dataset split; null if the manifest makes none"),
+    "delivered_sha256": (pa.string(), "of the bytes that the API delivered, hex; sha256, unless provenance was added"),
     "replaces": (
         pa.string(),
         "request_key of the request whose rejected image of this sample_index it was asked for in place of",

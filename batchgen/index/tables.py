@@ -136,6 +136,7 @@ def _of_image(stored: StoredImage, facts: BatchFacts) -> Row:
         | {
             "source_url": stored.source_url,
             "sha256": image.sha256,
+            "delivered_sha256": image.delivered_sha256 or image.sha256,
             "bytes": image.bytes,
             "format": image.format,
             "width": image.width,

@@ -95,10 +95,10 @@ class _Duplicates:
     def marked(self, rows: pa.Table) -> pa.Table:
         """The rows, to be given in plan order, with what is said of duplicates."""
         positions = np.flatnonzero(rows["file_name"].is_valid())
-        images = rows.select(["file_name", "sha256", "phash"]).take(pa.array(positions))
+        images = rows.select(["file_name", "delivered_sha256", "phash"]).take(pa.array(positions))
         names = images["file_name"].to_pylist()
         self._names.extend(names)
-        same = map(self._firsts.meet, images["sha256"].to_pylist(), names)
+        same = map(self._firsts.meet, images["delivered_sha256"].to_pylist(), names)
         alike = self._look_alikes.meet(np.array([int(phash, 16) for phash in images["phash"].to_pylist()], np.uint64))
         found = {
             "duplicate_of": list(same),

@@ -60,6 +60,7 @@ def read(path: Path, *, find_profile: FindProfile, overrides: Overrides) -> Mani
         in_doubt=head.in_doubt,
         price_per_image=head.price_per_image,
         checks=head.checks,
+        provenance=head.provenance,
         card=head.card,
         budget=_budget(path, head, overrides),
         label_types={name: kind for name, kind in head.label_types.items() if kind != "null"},

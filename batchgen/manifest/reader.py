@@ -66,6 +66,7 @@ class Manifest:
     rate: float | None  #: submissions a second, above 0; None: no limit
     completion: Completion = Completion.POLL
     checks: Checks = field(default_factory=Checks)
+    provenance: bool = False  #: whether image files say where they come from
     card: CardFacts = field(default_factory=CardFacts)  #: what the user says of the dataset
     in_doubt: InDoubt
     price_per_image: float | None  #: in the account's currency; the manifest's, else the profile's; None: unknown
@@ -239,6 +240,7 @@ class _Reading:
             rate=checked.rate,
             completion=checked.completion,
             checks=checked.checks.checks,
+            provenance=checked.provenance,
             card=checked.card.facts,
             in_doubt=checked.in_doubt,
             price_per_image=price,

@@ -261,6 +261,7 @@ class ManifestDocument(Part):
         "in_doubt": "hold, retry or fail",
         "budget": "a mapping with images, cost or both, like {images: 5000, cost: 40.0}",
         "price_per_image": "a number of at least 0",
+        "provenance": "true or false",
         "checks": "a mapping of checks, like {size: exact, blank: reject}",
         "card": "a mapping, like {license: cc-by-4.0, description: Animals at dawn}",
         "split": "a mapping of names to shares that add up to 1, like {train: 0.9, validation: 0.1}",
@@ -313,6 +314,8 @@ class ManifestDocument(Part):
     """Price of one image in the account's currency, for estimates and the budget. Default: the profile's."""
     checks: Annotated[ChecksEntry, Field(examples=[{"size": "exact", "blank": "reject"}])] = ChecksEntry()
     """Whether images are of the size asked for, and whether there is anything in them; what fails may be kept out."""
+    provenance: bool = False
+    """Whether image files say of what prompt and parameters a model made them; their pictures stay as delivered."""
     card: Annotated[CardEntry, Field(examples=[{"license": "cc-by-4.0", "creator": "Example Lab"}])] = CardEntry()
     """Title, licence, intended use and the like, for the dataset card."""
     split: Annotated[

@@ -34,6 +34,11 @@ def _as_planned(request: Request) -> Request:
     return request
 
 
+def as_delivered(request: Request, sample: int, extension: str, content: bytes) -> bytes:
+    """The bytes of an image, for a run that adds nothing to them."""
+    return content
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """The world as the runner sees it."""
@@ -45,4 +50,6 @@ class Ports:
     clock: Clock
     observer: Observer
     as_sent: Callable[[Request], Request] = _as_planned  #: with what makes the API tell of the end of its job
+    #: request, sample, extension, bytes of an image -> bytes of the file to keep, which show the same picture
+    as_kept: Callable[[Request, int, str, bytes], bytes] = as_delivered
     notices: Notices | None = None  #: None: nobody tells when a job has ended
