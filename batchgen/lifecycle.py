@@ -394,12 +394,3 @@ def was_paid_for(record: Record) -> bool:
     if record.state is State.FAILED:
         return record.doubted_at is not None or (record.failure is not None and record.failure.kind in _PAID)
     return record.state is not State.PLANNED
-
-
-def diagram() -> str:
-    """The table as a Mermaid state diagram; `docs/architecture.md` holds exactly this text."""
-    lines = ["stateDiagram-v2", "    [*] --> PLANNED"]
-    for (state, event), targets in TABLE.items():
-        lines += [f"    {state.name} --> {target.name}: {event.__name__}" for target in targets]
-    lines += [f"    {state.name} --> [*]" for state in State if state in ENDED]
-    return "\n".join(lines)

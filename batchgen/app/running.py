@@ -222,12 +222,15 @@ async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switc
     idle = feed is None or await feed.is_empty()
     if idle and not batch.checks.of_the_batch:
         return _Outcome()
+    if not idle:
+        _must_have_its_key(batch)
+    _note(batch, journal)
     with contextlib.closing(_opened_log(batch)) as log:
         rounds = _rounds(batch, journal, note=log.note, over=lambda: switch.told)
         feed = await rounds.next() if idle else feed
         if feed is None:
             return _Outcome()
-        _begin(batch, journal)
+        _must_have_its_key(batch)
         outcome = await _carry(batch, feed, journal, Observers(observer, log), switch, rounds)
         if outcome.stopped and outcome.error is None:
             await rounds.screen()  # what is there is looked at, though nothing more is asked for
@@ -245,10 +248,13 @@ def _rounds(batch: _Batch, journal: SQLiteJournal, *, note: Note, over: Callable
     return Rounds(folder=batch.folder, profile=batch.manifest.profile, journal=journal, screening=screening)
 
 
-def _begin(batch: _Batch, journal: SQLiteJournal) -> None:
-    """Note what is run, once it is known that it can be."""
-    # Key and address are the user's to mend; they are looked at before anything is noted.
+def _must_have_its_key(batch: _Batch) -> None:
+    """Key and address are the user's to mend; they are looked at before anything is noted."""
     HTTPImageAPI(batch.manifest.profile, key=find_key(batch.manifest.profile), base_url=batch.settings.base_url)
+
+
+def _note(batch: _Batch, journal: SQLiteJournal) -> None:
+    """Note what is run, before the log tells of the run: a journal that does not know it has forgotten it."""
     noted = {"version": version("batchgen"), **asdict(batch.facts), "budget": asdict(batch.manifest.budget)}
     journal.begin_run(json.dumps(noted, ensure_ascii=False))
 
