@@ -12,6 +12,8 @@ from batchgen.model import ParamValue, ScoreValue, VerifiedImage
 
 #: Times a job may fail at the API before its request is given up.
 JOB_FAILURES = 3
+#: The same of jobs that fail because too much is asked for at once: over some two minutes.
+CROWDED_JOBS = 9
 #: Times one link is tried, over about a minute, before the job is asked for fresh ones.
 LINK_TRIES = 8
 #: Times a job is asked for fresh links before images that are gone for good count as lost.

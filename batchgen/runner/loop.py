@@ -21,7 +21,7 @@ from batchgen.lifecycle import (
 )
 from batchgen.model import Completion, Failure, FailureKind, InDoubt, JobId, MissingImage, Request, StoredImage
 from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, SETTLING, Brakes, InFlightLimit, backoff
-from batchgen.ports import Claim, Feed, Notices, Unusable
+from batchgen.ports import Claim, Failed, Feed, Notices, Unusable
 from batchgen.runner.collecting import Collector, EarlyLinks, Lost
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.polls import Polls
@@ -265,6 +265,8 @@ class Runner:
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)
             raise
+        if isinstance(end, Failed) and end.crowded:
+            self._slots.refused()
         return await self._recorder.record_end(request, record, end)
 
     def _awaited(self, request: Request, record: Record, *, fresh: bool) -> Awaited:
