@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from batchgen.app.standing import BatchStatus, status
     from batchgen.app.switch import StopSwitch
     from batchgen.budget import Account
+    from batchgen.checks import Checks
     from batchgen.errors import (
         AccountBlocked,
         BatchgenError,
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
         StorageFailed,
         UsageError,
     )
-    from batchgen.model import Budget, Checks, Completion, FailureKind, InDoubt, Request, Status
+    from batchgen.model import Budget, Completion, FailureKind, InDoubt, Request, Status
     from batchgen.ports import Observer
+    from batchgen.scoring import Picture, Scorer
 
 _HOMES = {
     "Account": "budget",
@@ -44,17 +46,19 @@ _HOMES = {
     "BatchgenError": "errors",
     "Budget": "model",
     "CheckReport": "app.checking",
-    "Checks": "model",
+    "Checks": "checks",
     "Completion": "model",
     "FailureKind": "model",
     "FolderBusy": "errors",
     "InDoubt": "model",
     "ManifestError": "errors",
     "Observer": "ports",
+    "Picture": "scoring",
     "Preview": "app.preview",
     "Problem": "errors",
     "Request": "model",
     "RunResult": "app.result",
+    "Scorer": "scoring",
     "Settings": "app.settings",
     "Status": "model",
     "StopSwitch": "app.switch",
@@ -81,10 +85,12 @@ __all__ = [
     "InDoubt",
     "ManifestError",
     "Observer",
+    "Picture",
     "Preview",
     "Problem",
     "Request",
     "RunResult",
+    "Scorer",
     "Settings",
     "Status",
     "StopSwitch",

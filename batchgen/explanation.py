@@ -67,6 +67,8 @@ def why(request: Request, record: Record, *, running: bool, in_doubt: InDoubt = 
         in_doubt: what a run does with requests in doubt.
     """
     said = _why(record, running=running, decides=_DECIDES[in_doubt])
+    if request.replaces is not None:
+        said += f"; in place of a rejected image of {request.replaces.of[:10]}"
     return f"{said}; no longer in the manifest, and kept because it was paid for" if request.kept else said
 
 

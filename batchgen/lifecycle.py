@@ -149,6 +149,14 @@ class ImagesLost:
     kind: Literal["ImagesLost"] = "ImagesLost"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesJudged:
+    """Stored images were scored, or a check that knows the whole batch found something of them."""
+
+    images: tuple[StoredImage, ...]  #: all that are stored, with what is said of them
+    kind: Literal["ImagesJudged"] = "ImagesJudged"
+
+
 Event = (
     SubmitStarted
     | SubmitAccepted
@@ -164,6 +172,7 @@ Event = (
     | GaveUp
     | Reopened
     | ImagesLost
+    | ImagesJudged
 )
 
 #: (state, event) -> the states it may lead to. Where there are two, the event itself says which; of a refusal, whether
@@ -191,6 +200,7 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.FAILED, Reopened): (State.PLANNED, State.SUBMITTED),
         (State.STORED, ImagesLost): (State.SUBMITTED, State.READY),
         (State.STORED, Reopened): (State.SUBMITTED,),
+        (State.STORED, ImagesJudged): (State.STORED,),
     }
 )
 
@@ -354,7 +364,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 early_urls=(),
                 downloaded_at=at,
             )
-        case ImagesKept():
+        case ImagesKept() | ImagesJudged():
             return replace(record, images=event.images)
         case ResultLost():
             return replace(
@@ -384,12 +394,3 @@ def was_paid_for(record: Record) -> bool:
     if record.state is State.FAILED:
         return record.doubted_at is not None or (record.failure is not None and record.failure.kind in _PAID)
     return record.state is not State.PLANNED
-
-
-def diagram() -> str:
-    """The table as a Mermaid state diagram; `docs/architecture.md` holds exactly this text."""
-    lines = ["stateDiagram-v2", "    [*] --> PLANNED"]
-    for (state, event), targets in TABLE.items():
-        lines += [f"    {state.name} --> {target.name}: {event.__name__}" for target in targets]
-    lines += [f"    {state.name} --> [*]" for state in State if state in ENDED]
-    return "\n".join(lines)

@@ -7,7 +7,8 @@ four parts and those one bit away, and only what stands there is compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +77,22 @@ def _among_themselves(hashes: Hashes, numbers: Numbers) -> Numbers:
         if like[earlier] == NONE and like[later] == NONE:
             like[later] = numbers[earlier]
     return like
+
+
+class Names:
+    """Names by number, at one byte a letter."""
+
+    def __init__(self) -> None:
+        self._letters = bytearray()
+        self._ends = array("q", [0])
+
+    def extend(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._letters += name.encode()
+            self._ends.append(len(self._letters))
+
+    def __getitem__(self, number: int) -> str:
+        return self._letters[self._ends[number] : self._ends[number + 1]].decode()
 
 
 class _Known:

@@ -9,6 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, NewType, Self
 
+from batchgen.checks import Checks, DuplicateCheck, Finding
+
 RequestKey = NewType("RequestKey", str)
 JobId = NewType("JobId", str)
 RunId = NewType("RunId", str)
@@ -22,6 +24,8 @@ REPORT_NAME = "report.html"
 PARTS_FOLDER = ".batchgen/report"
 #: A value of a request parameter, as the API takes it in JSON; a list is a tuple.
 ParamValue = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
+#: What a scorer may say of an image in one of its columns.
+ScoreValue = str | int | float | bool | None
 #: A value of a label, as it travels into the index.
 LabelValue = str | int | float | bool | None
 
@@ -79,44 +83,6 @@ class Status(StrEnum):
     PENDING = "pending"
 
 
-class SizeCheck(StrEnum):
-    """What to do with an image of another width or height than was asked for."""
-
-    EXACT = "exact"  # reject it
-    WARN = "warn"  # keep it, and say so
-    OFF = "off"
-
-
-class BlankCheck(StrEnum):
-    """What to do with a picture of one colour, or all black: most often what a safety filter leaves."""
-
-    REJECT = "reject"  # keep it out of the dataset
-    FLAG = "flag"  # keep it, and say so
-    OFF = "off"
-
-
-class DuplicateCheck(StrEnum):
-    """What to do with an image that is, or looks, like an earlier one of its batch."""
-
-    FLAG = "flag"  # keep it, and say so
-    OFF = "off"  # do not look
-
-
-class Decode(StrEnum):
-    """How closely an image is looked at before it counts."""
-
-    FULL = "full"  # every pixel is decoded
-    STREAM = "stream"  # what truncation and damage on the way do is looked for; nothing is decoded
-    HEADER = "header"  # its type and size are read
-
-
-class Finding(StrEnum):
-    """What a check found. Written to the index as `checks`."""
-
-    SIZE = "size"
-    BLANK = "blank"
-
-
 def cost_of(images: int, price_per_image: float | None) -> float | None:
     """What so many images cost, in the account's currency; None if nobody said what one costs.
 
@@ -144,40 +110,6 @@ NO_BUDGET = Budget()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checks:
-    """What images must stand before they are part of the dataset."""
-
-    size: SizeCheck = SizeCheck.WARN
-    blank: BlankCheck = BlankCheck.FLAG
-    decode: Decode = Decode.FULL
-    duplicates: DuplicateCheck = DuplicateCheck.FLAG
-
-    def __post_init__(self) -> None:
-        if self.blank is BlankCheck.REJECT and self.decode is not Decode.FULL:
-            raise ValueError(f"blank: reject needs decode: full; with {self.decode.value} no picture is looked at.")
-
-    @classmethod
-    def of(cls, given: Mapping[str, object]) -> Self:
-        """From words, as a manifest gives them: `{size: exact, blank: reject}`.
-
-        Raises:
-            ValueError: an unknown check or word; says which are known.
-        """
-        kinds: dict[str, type[StrEnum]] = {
-            "size": SizeCheck, "blank": BlankCheck, "decode": Decode, "duplicates": DuplicateCheck,
-        }  # fmt: skip
-        words: dict[str, Any] = {}
-        for name, word in given.items():
-            if name not in kinds:
-                raise ValueError(f"{name}: is no check; there are {', '.join(kinds)}.")
-            known = {choice.value: choice for choice in kinds[name]}
-            if not isinstance(word, str) or word not in known:
-                raise ValueError(f"{name}: must be {' or '.join(known)}, not {word!r}.")
-            words[name] = known[word]
-        return cls(**words)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why something did not happen, in the API's words where it gave any."""
 
@@ -186,6 +118,14 @@ class Failure:
     http_status: int | None = None
     code: str | None = None  #: the API's own code, such as MODEL_ERROR
     response: str | None = None  #: the API's answer as JSON text, cut and without secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """Says of a request in whose place it is made, after a check rejected an image."""
+
+    of: RequestKey  #: of the request whose image was rejected; which of its images, the replacement's `sample` says
+    number: int  #: 1 for the first that is made in place of that image, 2 where it was rejected, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +141,7 @@ class Row:
     split: str | None = None  #: the part of the dataset that it says itself; None: by the manifest's shares
     sample: int = 0  #: which of its images, where a row of several samples has become as many rows
     kept: bool = False  #: as of Request; only the row of a frozen plan is
+    replaces: Replacement | None = None  #: as of Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +162,7 @@ class Request:
     labels: Mapping[str, LabelValue]
     split: str | None = None  #: which part of the dataset it belongs to; all samples of a prompt share it
     kept: bool = False  #: the manifest no longer asks for it; it stays in the plan because it was paid for
+    replaces: Replacement | None = None  #: None: the manifest itself asks, or asked, for it
 
     @property
     def samples(self) -> int:
@@ -239,7 +181,16 @@ class VerifiedImage:
     bytes: int  #: length of the file
     #: Perceptual hash: images that look alike differ in few of its 64 bits; 16 hex digits. None: it was not decoded.
     phash: str | None
+    delivered_sha256: str | None = None  #: of what the API delivered, where that is not what was written
     blank: bool = False  #: seen to be of one colour, all black, or wholly transparent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What a scorer says of an image."""
+
+    version: str  #: of the scorer
+    values: Mapping[str, ScoreValue]  #: by the names of its columns, without `score_`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +203,7 @@ class StoredImage:
     image: VerifiedImage
     findings: tuple[Finding, ...] = ()  #: what checks found, whether that keeps it out or not
     rejected: str | None = None  #: why it is no part of the dataset; None if it is
+    scores: Mapping[str, Scored] = field(default_factory=dict)  #: scorer -> what it says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +239,7 @@ class BatchFacts:
     price_per_image: float | None  #: in the account's currency; None if nobody said
     manifest_sha256: str = ""  #: of the manifest's bytes; 64 hex digits
     duplicates: DuplicateCheck = DuplicateCheck.FLAG
+    scores: Mapping[str, str] = field(default_factory=dict)  #: column without `score_` -> int, float, bool or str
     card: CardFacts = field(default_factory=CardFacts)
     spending: Mapping[str, int] = field(default_factory=dict)  #: images that may have been paid for, by their fate
 
@@ -343,6 +296,7 @@ class PlanHead:
     checks: Checks = field(default_factory=Checks)
     card: CardFacts = field(default_factory=CardFacts)
     budget: Budget = NO_BUDGET
+    provenance: bool = False  #: whether image files say where they come from
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""

@@ -12,7 +12,7 @@ from math import isfinite
 
 from batchgen.firsts import Firsts, FirstsInMemory
 from batchgen.manifest import Manifest
-from batchgen.model import ParamValue, Request, RequestKey, Row, number_of
+from batchgen.model import ParamValue, Replacement, Request, RequestKey, Row, number_of
 from batchgen.profile import Profile, Role
 
 #: 5 bits a character, and neither a nor e, so that a key in a file name cannot spell one of the words
@@ -48,7 +48,12 @@ class Elsewhere:
 
 
 def request_key(
-    profile: Profile, prompt: str, params: Mapping[str, ParamValue], repeat: int, sample: int = 0
+    profile: Profile,
+    prompt: str,
+    params: Mapping[str, ParamValue],
+    repeat: int,
+    sample: int = 0,
+    replaces: Replacement | None = None,
 ) -> RequestKey:
     """Hash of everything that changes the images, and of nothing else.
 
@@ -56,6 +61,7 @@ def request_key(
         params: canonical values; only those with the role `image` count, in any order.
         repeat: 0 for the first submission of a row.
         sample: 0 for the first submission of a row that fans out; counts only where no seed tells them apart.
+        replaces: in whose place it is made, if it is.
 
     Returns:
         26 characters, lower case, unique for all practical purposes (130 bits of SHA-256).
@@ -65,6 +71,8 @@ def request_key(
     image = ",".join([written + _json(params[name]) for name, written in names if name in params])
     endpoint = _json(profile.endpoint)
     which = f',"sample":{sample}' if sample and not _is_seeded(params) else ""
+    if replaces is not None:
+        which = f',"replaces":[{_json(replaces.of)},{sample},{replaces.number}]'
     meaning = f'{{"endpoint":{endpoint},"params":{{{image}}},"prompt":{_json(prompt)},"repeat":{repeat}{which}}}'
     number = int.from_bytes(hashlib.sha256(meaning.encode()).digest()[:_KEY_BYTES], "big")
     return RequestKey("".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS]))
@@ -108,10 +116,39 @@ def fan_out(profile: Profile, rows: Iterable[Row]) -> Iterator[Row]:
 
 def _seed_of(sample: int, params: Mapping[str, ParamValue], profile: Profile) -> int:
     """Its seed, after the first: by hash, for a seed counted up would be that of the next row of a seed axis."""
+    return _hashed_seed(f"{int(number_of(params, 'seed', -1))}/{sample}", profile)
+
+
+def _hashed_seed(text: str, profile: Profile) -> int:
     maximum = profile.parameters["seed"].maximum
     seeds = _SEEDS if maximum is None else min(_SEEDS, int(maximum) + 1)
-    first_seed = int(number_of(params, "seed", -1))
-    return int.from_bytes(hashlib.sha256(f"{first_seed}/{sample}".encode()).digest()[:8], "big") % seeds
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % seeds
+
+
+def replacement(profile: Profile, original: Request, sample: int, *, number: int, position: int) -> Request:
+    """The request for one image in place of a rejected one. Always the same for the same image and number.
+
+    Args:
+        original: the request of the manifest whose image was rejected.
+        sample: which of its images, 0-based.
+        number: 1 for the first in its place.
+        position: samples wanted by all requests before it.
+    """
+    replaces, sample = Replacement(of=original.key, number=number), original.sample + sample
+    params = {name: 1 if name == "samples" else value for name, value in original.params.items()}
+    if _is_seeded(params):
+        params["seed"] = _hashed_seed(f"{original.key}/{sample}/{number}", profile)
+    key = request_key(profile, original.prompt, params, original.repeat, sample, replaces)
+    return replace(
+        original,
+        key=key,
+        params=params,
+        first_sample=position,
+        sample=sample,
+        # All of the key: nobody looks whether its first characters are another's.
+        file_stem=f"{image_folder(position)}/{original.file_prefix}-{key}",
+        replaces=replaces,
+    )
 
 
 def _is_seeded(params: Mapping[str, ParamValue]) -> bool:
@@ -198,7 +235,7 @@ class Plan:
                 for repeat in row.repeats:
                     if requests == self._limit:
                         break
-                    key = request_key(profile, row.prompt, row.params, repeat, row.sample)
+                    key = request_key(profile, row.prompt, row.params, repeat, row.sample, row.replaces)
                     if (batch := self._elsewhere(key)) is not None:
                         request = self._request(row, repeat, key, key[:_NAMED], position)
                         yield Elsewhere(request=request, batch=batch)
@@ -213,7 +250,8 @@ class Plan:
                     requests += 1
             for request in self._kept():
                 if _named(request.key, request.row_index, firsts)[1] is None:
-                    yield replace(request, first_sample=position, kept=True)
+                    # What was asked for in place of a rejected image is of the batch, whatever the manifest says.
+                    yield replace(request, first_sample=position, kept=request.replaces is None)
                     position += request.samples
 
     def _request(self, row: Row, repeat: int, key: RequestKey, name: str, position: int) -> Request:
@@ -233,6 +271,7 @@ class Plan:
             labels=row.labels,
             split=row.split or split_of(row.prompt, self.manifest.split),
             kept=row.kept,
+            replaces=row.replaces,
         )
 
 

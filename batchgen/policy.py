@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchgen.budget import Allowance
+from batchgen.checks import BlankCheck, Checks, Finding, Limit, OnReject, SizeCheck
 from batchgen.durations import ENOUGH, Durations
-from batchgen.model import BlankCheck, Checks, Finding, ParamValue, SizeCheck, VerifiedImage
+from batchgen.model import ParamValue, ScoreValue, VerifiedImage
 
 #: Times a job may fail at the API before its request is given up.
 JOB_FAILURES = 3
+#: The same of jobs that fail because too much is asked for at once: over some two minutes.
+CROWDED_JOBS = 9
 #: Times one link is tried, over about a minute, before the job is asked for fresh ones.
 LINK_TRIES = 8
 #: Times a job is asked for fresh links before images that are gone for good count as lost.
@@ -82,8 +85,28 @@ def judge(image: VerifiedImage, asked: Mapping[str, ParamValue], checks: Checks)
         findings.append(Finding.BLANK)
         if checks.blank is BlankCheck.REJECT:
             reasons.append("it is blank")
-    rejected = f"The image was made and is kept aside: {' and '.join(reasons)}." if reasons else None
-    return Verdict(findings=tuple(findings), rejected=rejected)
+    if not reasons or checks.on_reject is OnReject.KEEP:
+        return Verdict(findings=tuple(findings))
+    return Verdict(findings=tuple(findings), rejected=set_aside(" and ".join(reasons)))
+
+
+def judge_scores(scores: Mapping[str, ScoreValue], limits: Mapping[str, Limit]) -> str | None:
+    """Why an image with such scores is rejected; None if it is not. What has no score has no fault.
+
+    Args:
+        scores, limits: by the names of columns, without `score_`.
+    """
+    reasons = []
+    for name, limit in limits.items():
+        score = scores.get(name)
+        if isinstance(score, int | float) and not limit.allows(score):
+            reasons.append(f"its score_{name} is {score:g} instead of {limit}")
+    return " and ".join(reasons) or None
+
+
+def set_aside(reason: str) -> str:
+    """What is said of an image that is rejected for a reason."""
+    return f"The image was made and is kept aside: {reason}."
 
 
 def next_poll(age: float, learned: Durations, *, watched: float, draw: float) -> float:

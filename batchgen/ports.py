@@ -39,6 +39,7 @@ class Failed:
     retryable: bool  #: whether the API's answer leaves hope for another try
     response: str | None = None  #: as of Completed
     blocked: AccountBlocked | None = None  #: set if the account is why: nothing more will be accepted
+    crowded: bool = False  #: whether too much at once is why: it passes with time, and with less at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

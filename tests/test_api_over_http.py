@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from batchgen import AccountBlocked, ManifestError
+from batchgen.checks import Checks, SizeCheck
 from batchgen.errors import CreditExhausted, KeyRejected
-from batchgen.model import Checks, InDoubt, SizeCheck
+from batchgen.model import InDoubt
 from tests.campaigns.faults import impatient
 from tests.scripted import IMAGES, KEY, Reply, Scripted, broken, cut_short, done, picture, ran, reply, row_of, rows_of
 

@@ -18,21 +18,10 @@ from batchgen.adapters.file_store import FileStore
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.app.result import RunResult
 from batchgen.budget import Account
+from batchgen.checks import BlankCheck, Checks, Decode, Finding, SizeCheck
 from batchgen.cli import words
 from batchgen.lifecycle import Record, State
-from batchgen.model import (
-    REJECTED_FOLDER,
-    BatchFacts,
-    BlankCheck,
-    Checks,
-    Decode,
-    Finding,
-    RunId,
-    SizeCheck,
-    Status,
-    StoredImage,
-    VerifiedImage,
-)
+from batchgen.model import REJECTED_FOLDER, BatchFacts, RunId, Status, StoredImage, VerifiedImage
 from batchgen.policy import judge
 from batchgen.testing import MemoryImageAPI, tiny_png
 from tests.factories import a_request, an_image

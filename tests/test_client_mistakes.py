@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from batchgen import AccountBlocked, Status
-from batchgen.model import BlankCheck, Checks
+from batchgen.checks import BlankCheck, Checks
 from batchgen.testing import tiny_png
 from tests.scripted import IMAGES, KEY, Reply, Scripted, broken, done, picture, ran, reply, row_of, rows_of
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from batchgen.adapters.plan_file import PlanFile, freeze
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.freezing import origin
+from batchgen.checks import Checks, DuplicateCheck, SizeCheck
 from batchgen.errors import UsageError
 from batchgen.manifest import Overrides, read_manifest, safe_name
-from batchgen.model import CardFacts, Checks, DuplicateCheck, InDoubt, PlanHead, Request, Row, SizeCheck
+from batchgen.model import CardFacts, InDoubt, PlanHead, Request, Row
 from batchgen.planning import Plan
 from tests.factories import a_profile
 from tests.test_planning import PARAMS, a_manifest, rows

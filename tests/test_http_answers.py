@@ -225,6 +225,12 @@ def test_a_503_that_says_when_to_come_back_and_names_a_job_is_asked_about_first(
     submit_error(TryLater, 503, {"error": "upstream busy"}, retry_after="1")
 
 
+def test_a_failure_for_too_much_at_once_is_known_as_such() -> None:
+    assert current_failure("CONCURRENT_JOBS_EXCEEDED").crowded
+    assert not current_failure("CONCURRENT_JOBS_EXCEEDED", retryable=False).crowded
+    assert not current_failure("MODEL_ERROR").crowded
+
+
 @pytest.mark.parametrize("body", [[{"id": "7"}], {"data": {"id": "7"}}])
 def test_a_job_is_known_by_its_id_wherever_that_is_wrapped(body: object) -> None:
     assert READER.submission(answer(202, body)) == Accepted(job_id=JobId("7"))

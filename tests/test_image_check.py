@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFile
 
 from batchgen.adapters import image_check
 from batchgen.adapters.image_check import PillowCheck
+from batchgen.checks import Decode
 from batchgen.errors import ResultUnavailable
-from batchgen.model import Decode
 from batchgen.testing import tiny_png
 
 CHECK = PillowCheck()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from batchgen import index
 from batchgen.adapters.plan_file import PlanFile, freeze
+from batchgen.checks import DuplicateCheck
 from batchgen.errors import StorageFailed, UsageError
 from batchgen.index import COLUMNS, schema
 from batchgen.index.columns import LABEL_TYPES
@@ -25,7 +26,6 @@ from batchgen.manifest import RESERVED
 from batchgen.model import (
     BatchFacts,
     CardFacts,
-    DuplicateCheck,
     Failure,
     FailureKind,
     JobId,

@@ -16,6 +16,7 @@ from batchgen.lifecycle import (
     Event,
     GaveUp,
     IllegalStep,
+    ImagesJudged,
     ImagesKept,
     ImagesLost,
     ImagesStored,
@@ -59,6 +60,7 @@ EVENTS: tuple[Event, ...] = (
     GaveUp(failure=FAILURE),
     Reopened(),
     ImagesLost(samples=(0,)),
+    ImagesJudged(images=(IMAGE,)),
     ImagesLost(samples=(0,), urls=("https://host/a",)),
 )
 
@@ -99,7 +101,12 @@ def test_however_events_arrive_what_is_stored_has_images(events: list[Event]) ->
 
 def test_an_ended_request_is_reopened_only_if_it_failed_in_part_at_least_or_its_images_are_lost() -> None:
     leaving = {(state, event) for state, event in TABLE if state in ENDED}
-    assert leaving == {(State.FAILED, Reopened), (State.STORED, Reopened), (State.STORED, ImagesLost)}
+    assert leaving == {
+        (State.FAILED, Reopened),
+        (State.STORED, Reopened),
+        (State.STORED, ImagesLost),
+        (State.STORED, ImagesJudged),  # which leads nowhere else
+    }
 
 
 def test_what_is_stored_in_part_is_reopened_with_its_images_and_without_leave_to_pay_anew() -> None:

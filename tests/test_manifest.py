@@ -21,11 +21,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchgen.checks import Checks, DuplicateCheck, SizeCheck
 from batchgen.errors import BatchgenError, ManifestError, Problem, UsageError
 from batchgen.manifest import RESERVED, Manifest, Overrides, json_schema, parse_rate, read_manifest, safe_name
 from batchgen.manifest import document as yaml_document
 from batchgen.manifest.problems import KEPT, Problems
-from batchgen.model import CardFacts, Checks, DuplicateCheck, InDoubt, LabelValue, Request, Row, SizeCheck
+from batchgen.model import CardFacts, InDoubt, LabelValue, Request, Row
 from batchgen.planning import Plan
 from batchgen.profile import Profile
 
@@ -560,6 +561,7 @@ def test_every_key_of_the_schema_is_explained() -> None:
         "Column",
         "Draw",
         "FileEntry",
+        "LimitEntry",
         "PromptEntry",
     ]
 
@@ -593,7 +595,7 @@ def test_what_the_reader_takes_the_schema_takes_too(name: str, monkeypatch: pyte
         "{prompts: [a], columns: {a: {label: b, type: int}}}",
         "{prompts: [a], rate: 5 per second}",
         "{prompts: [a], in_doubt: hodl}",
-        "{prompts: [a], checks: {duplicates: reject}}",
+        "{prompts: [a], checks: {duplicates: delete}}",
         "{prompts: [a], card: {licence: mit}}",
         "{prompts: [a], card: {license: ''}}",
     ],

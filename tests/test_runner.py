@@ -369,6 +369,18 @@ def test_a_post_that_is_answered_by_the_images_needs_no_poll() -> None:
     assert scene.api.polled == []
 
 
+def test_jobs_that_fail_because_too_many_are_there_wait_for_room_longer_than_others() -> None:
+    crowded = Failed(failure=FAILED.failure, retryable=True, crowded=True)
+    scene = Scene(MemoryImageAPI(polls=0))
+    scene.api._status._function = lambda _: crowded if scene.clock.monotonic() < 40 else None
+    wanted = requests(8)
+    assert scene.run(wanted) == [State.STORED] * 8
+    assert len(scene.api.submitted) <= 8 * 9
+    for_ever = Scene(MemoryImageAPI(polls=0, status=lambda _: crowded))
+    assert for_ever.run(requests(1)) == [State.FAILED]
+    assert (len(for_ever.api.submitted), for_ever.seconds > 90) == (9, True)
+
+
 def test_a_link_that_fails_for_a_while_is_tried_again() -> None:
     scene = Scene(MemoryImageAPI(download={"prompt 0": [ResultUnavailable("reset")] * 2}))
     assert scene.run(requests(1)) == [State.STORED]

@@ -59,6 +59,26 @@ class FileStore:
             _write(part, content)
         return name
 
+    def set_aside(self, name: str) -> str | None:
+        """Move a rejected image out of sight of the dataset's readers; gives its new name, or None if it is not there.
+
+        One that a killed run has moved and not noted down counts as moved.
+
+        Raises:
+            StorageFailed: the disk does not take it.
+        """
+        target = f"{REJECTED_FOLDER}/{name.rpartition('/')[2]}"
+        source, path = self._folder / name, self._folder / target
+        try:
+            if source.is_file():
+                self._make(path.parent)
+                source.replace(path)
+                for folder in (path.parent, source.parent):
+                    self._flushes[folder].flush(folder)
+            return target if path.is_file() else None
+        except OSError as error:
+            raise _failed(path, error) from error
+
     def leftovers(self) -> tuple[Path, ...]:
         """Temporary files that earlier crashes left where images and the plan lie, sorted."""
         state = (self._folder / REJECTED_FOLDER).parent

@@ -17,8 +17,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from batchgen.checks import Decode
 from batchgen.errors import ResultUnavailable
-from batchgen.model import Decode, VerifiedImage
+from batchgen.model import VerifiedImage
 
 try:
     from isal import isal_zlib as inflating  # as zlib, in a third of the time

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
-from batchgen.model import LabelValue, PlanHead, Request, RequestKey, params_of_json
+from batchgen.model import LabelValue, PlanHead, Replacement, Request, RequestKey, params_of_json
 from batchgen.planning import Duplicate, Elsewhere
 
 _SCHEMA = pa.schema(
@@ -39,6 +39,8 @@ _SCHEMA = pa.schema(
         pa.field("split", pa.string()),
         pa.field("kept", pa.bool_(), nullable=False),
         pa.field("sample", pa.int32(), nullable=False),
+        pa.field("replaces", pa.string()),  # a request key
+        pa.field("replacement", pa.int32()),  # 1 for the first in that place
     ]
 )
 _ROW_GROUP = 5_000
@@ -144,7 +146,9 @@ def freeze(entries: Iterable[Request | Duplicate | Elsewhere], path: Path, origi
 
 def _request(line: dict[str, Any]) -> Request:
     params, labels = _params(line.pop("params")), json.loads(line.pop("labels"))
-    return Request(key=line.pop("request_key"), params=params, labels=labels, **line)
+    of, number = line.pop("replaces", None), line.pop("replacement", None)  # earlier versions replaced nothing
+    replaces = None if of is None else Replacement(of=of, number=number)
+    return Request(key=line.pop("request_key"), params=params, labels=labels, replaces=replaces, **line)
 
 
 class _Count:
@@ -191,6 +195,8 @@ class _Count:
             "split": request.split,
             "kept": request.kept,
             "sample": request.sample,
+            "replaces": request.replaces and request.replaces.of,
+            "replacement": request.replaces and request.replaces.number,
         }
 
 

@@ -58,6 +58,8 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "run_id": result.run_id,
         "images": {status.value: number for status, number in result.samples.items()},
         "findings": dict(result.findings),
+        "replaced": result.replaced,
+        "unreplaced": result.unreplaced,
         "elsewhere": result.elsewhere,
         "unfinished": list(map(str, result.unfinished)),
         "under_way": result.under_way,

@@ -228,12 +228,12 @@ def drift(manifest: Path | str, *, out: Path | str | None = None, settings: Sett
     requests = new = same = renamed = 0
     with others, SpillingFirsts() as known:
         for request in old:
-            if not request.kept:
+            if not request.kept and request.replaces is None:
                 known.meet(request.key, called(request))
                 requests += 1
         others.read(own=old.keys())
         for request in Plan(read_in, limit=settings.limit, firsts=SpillingFirsts, elsewhere=others.batch_with):
-            if request.kept:  # the manifest is a frozen plan itself
+            if request.kept or request.replaces is not None:  # the manifest is a frozen plan itself
                 continue
             names = known.find(request.key)
             new += names is None

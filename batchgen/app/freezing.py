@@ -64,6 +64,7 @@ def origin(manifest: Manifest, *, fingerprint: str) -> PlanHead:
         in_doubt=manifest.in_doubt,
         price_per_image=manifest.price_per_image,
         checks=manifest.checks,
+        provenance=manifest.provenance,
         card=manifest.card,
         budget=manifest.budget,
     )

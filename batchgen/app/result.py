@@ -26,6 +26,8 @@ class RunResult:
     run_id: RunId
     samples: Mapping[Status, int]  #: images wanted, by what became of them
     findings: Mapping[str, int]  #: stored images of which a check found something, by what it found
+    replaced: int = 0  #: rejected images that have another one in their place
+    unreplaced: int = 0  #: rejected images that have none
     failed_requests: int  #: requests of which no image was stored; `retry` tries them again
     elsewhere: int = 0  #: requests that were left out because other batches had them
     unfinished: Sequence[Path] = ()  #: of those batches, the ones that a run of their own has to finish
@@ -56,6 +58,7 @@ class RunResult:
         path = folder.index
         facts, _ = index.read_facts(path)
         samples = index.counts(path)
+        replaced, unreplaced = index.replacements(path)
         return cls(
             out=out,
             batch_id=facts.batch_id,
@@ -63,6 +66,8 @@ class RunResult:
             findings=index.findings(path),
             under_way=under_way,
             samples=samples,
+            replaced=replaced,
+            unreplaced=unreplaced,
             doubts=status(out).doubts if samples[Status.IN_DOUBT] else (),
             failed_requests=index.failed_requests(path),
             account=account,
@@ -75,11 +80,11 @@ class RunResult:
     def exit_code(self) -> int:
         """What `batchgen run` ends with.
 
-        0 all stored, 3 some failed or were rejected, 6 not everything was asked for, tried again or answered.
+        0 all stored or replaced, 3 some failed or were rejected, 6 not all was asked for, tried again or answered.
         """
         if self.samples[Status.PENDING] or self.samples[Status.IN_DOUBT] or self.cut_short:
             return 6
-        return 3 if self.samples[Status.FAILED] or self.samples[Status.REJECTED] else 0
+        return 3 if self.samples[Status.FAILED] or self.unreplaced else 0
 
     def frame(self) -> pd.DataFrame:
         """The index: one row a sample, in plan order, failed ones too."""

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,12 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from batchgen.adapters.clock import SystemClock
+from batchgen.adapters.embedding import embedder
 from batchgen.adapters.file_store import FileStore
 from batchgen.adapters.http_api import HTTPImageAPI, ImageRules
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
+from batchgen.adapters.scorers import InstalledScorer
 from batchgen.app import accounting
 from batchgen.app.announcing import announced
 from batchgen.app.completion import arranged
@@ -39,15 +41,18 @@ from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.reporting import report
 from batchgen.app.result import RunResult
+from batchgen.app.rounds import Rounds
+from batchgen.app.screening import Note, Screening, scorers_for
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.app.switch import StopSwitch
 from batchgen.budget import Account
+from batchgen.checks import Checks
 from batchgen.errors import BatchgenError, StorageFailed
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
-from batchgen.runner import Ports, RunLimits, Runner
+from batchgen.runner import Ports, RunLimits, Runner, as_delivered
 
 #: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
 _THUMBNAILS = 1_000
@@ -62,6 +67,12 @@ class _Batch:
     folder: BatchFolder
     plan: PlanFile
     run_id: RunId
+    scorers: Sequence[InstalledScorer] = ()
+
+    @property
+    def checks(self) -> Checks:
+        """What images must stand."""
+        return self.settings.checks or self.manifest.checks
 
     def account(self) -> Account:
         """What all runs have spent by now, of what may be spent."""
@@ -80,7 +91,8 @@ class _Batch:
             endpoint=profile.endpoint,
             price_per_image=self.manifest.price_per_image,
             manifest_sha256=self.plan.head.manifest_sha256,
-            duplicates=(self.settings.checks or self.manifest.checks).duplicates,
+            duplicates=self.checks.duplicates,
+            scores={name: kind for scorer in self.scorers for name, kind in scorer.columns.items()},
             card=self.manifest.card,
         )
 
@@ -128,12 +140,13 @@ async def _run_held(
 ) -> RunResult:
     """One pass over the batch in a folder that is held for it."""
     run_id = ending.run_id
+    scorers = await asyncio.to_thread(scorers_for, settings.checks or manifest.checks)
     must_have_its_journal(folder)
     async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
         freezing = partial(frozen_plan, manifest, settings, folder, go_on=switch.go_on)
         plan = await asyncio.to_thread(freezing)
-        batch = _Batch(manifest=manifest, settings=settings, folder=folder, plan=plan, run_id=run_id)
-        index_anew = partial(bring_up_to_date, folder, plan, batch.facts)
+        batch = _Batch(manifest=manifest, settings=settings, folder=folder, plan=plan, run_id=run_id, scorers=scorers)
+        index_anew = partial(_index_anew, batch)
         async with kept_up_to_date(index_anew, every=settings.index_every):
             outcome = await _pass(batch, journal, observer, switch)
     await asyncio.to_thread(index_anew)
@@ -151,6 +164,10 @@ async def _run_held(
     )
     unfinished = await asyncio.to_thread(_unfinished, folder, settings)
     return replace(result, elsewhere=plan.head.elsewhere, unfinished=unfinished)
+
+
+def _index_anew(batch: _Batch) -> None:
+    bring_up_to_date(batch.folder, PlanFile(batch.folder.plan), batch.facts)  # the plan may have grown
 
 
 def run(
@@ -201,24 +218,49 @@ class _Outcome:
 
 async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switch: StopSwitch) -> _Outcome:
     """Carry the plan as far as it goes."""
-    feed = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
-    if await feed.is_empty():
+    feed: PlanFeed | None = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
+    idle = feed is None or await feed.is_empty()
+    if idle and not batch.checks.of_the_batch:
         return _Outcome()
-    # Key and address are the user's to mend; they are looked at before anything is noted.
-    HTTPImageAPI(batch.manifest.profile, key=find_key(batch.manifest.profile), base_url=batch.settings.base_url)
-    noted = {"version": version("batchgen"), **asdict(batch.facts), "budget": asdict(batch.manifest.budget)}
-    journal.begin_run(json.dumps(noted, ensure_ascii=False))
+    if not idle:
+        _must_have_its_key(batch)
+    _note(batch, journal)
     with contextlib.closing(_opened_log(batch)) as log:
-        outcome = await _carry(batch, feed, journal, Observers(observer, log), switch)
+        rounds = _rounds(batch, journal, note=log.note, over=lambda: switch.told)
+        feed = await rounds.next() if idle else feed
+        if feed is None:
+            return _Outcome()
+        _must_have_its_key(batch)
+        outcome = await _carry(batch, feed, journal, Observers(observer, log), switch, rounds)
+        if outcome.stopped and outcome.error is None:
+            await rounds.screen()  # what is there is looked at, though nothing more is asked for
         log.note("run.ended", stopped=outcome.stopped, error=None if outcome.error is None else str(outcome.error))
     if outcome.stopped is None:
         return outcome
-    rest = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
+    rest = PlanFeed(PlanFile(batch.folder.plan), journal, retry=batch.settings.retry)  # the plan may have grown
     return replace(outcome, cut_short=await rest.has_more(ended_by=batch.run_id))
 
 
+def _rounds(batch: _Batch, journal: SQLiteJournal, *, note: Note, over: Callable[[], bool]) -> Rounds:
+    screening = Screening(
+        root=batch.folder.root, journal=journal, checks=batch.checks, scorers=batch.scorers, note=note, over=over
+    )
+    return Rounds(folder=batch.folder, profile=batch.manifest.profile, journal=journal, screening=screening)
+
+
+def _must_have_its_key(batch: _Batch) -> None:
+    """Key and address are the user's to mend; they are looked at before anything is noted."""
+    HTTPImageAPI(batch.manifest.profile, key=find_key(batch.manifest.profile), base_url=batch.settings.base_url)
+
+
+def _note(batch: _Batch, journal: SQLiteJournal) -> None:
+    """Note what is run, before the log tells of the run: a journal that does not know it has forgotten it."""
+    noted = {"version": version("batchgen"), **asdict(batch.facts), "budget": asdict(batch.manifest.budget)}
+    journal.begin_run(json.dumps(noted, ensure_ascii=False))
+
+
 async def _carry(
-    batch: _Batch, feed: PlanFeed, journal: SQLiteJournal, observer: Observer, switch: StopSwitch
+    batch: _Batch, feed: PlanFeed, journal: SQLiteJournal, observer: Observer, switch: StopSwitch, rounds: Rounds
 ) -> _Outcome:
     profile, clock, store = batch.manifest.profile, SystemClock(), FileStore(batch.folder.root)
     key = find_key(profile)
@@ -241,6 +283,7 @@ async def _carry(
                 clock=clock,
                 observer=observer,
                 as_sent=arrangement.as_sent,
+                as_kept=embedder(profile) if batch.manifest.provenance else as_delivered,
                 notices=arrangement.notices,
             )
             runner = Runner(ports, limits)
@@ -249,7 +292,7 @@ async def _carry(
                 reason = f"--max-runtime {batch.settings.max_runtime:g} s is over"
                 asyncio.get_running_loop().call_later(batch.settings.max_runtime, runner.stop, reason)
             observer.begun(_progress(batch, limits))
-            await runner.run(feed)
+            await runner.run(feed, following=rounds.next if batch.checks.of_the_batch else None)
     return _Outcome(stopped=runner.stop_reason, error=runner.error)
 
 
@@ -266,7 +309,7 @@ def _limits(batch: _Batch) -> RunLimits:
         max_wait=settings.max_wait,
         grace=settings.grace,
         decoders=os.cpu_count() or 1,
-        checks=settings.checks or manifest.checks,
+        checks=batch.checks,
     )
 
 

@@ -12,9 +12,10 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from batchgen.checks import Checks
 from batchgen.errors import KeyMissing, UsageError
 from batchgen.manifest import Manifest, Overrides
-from batchgen.model import NO_BUDGET, Budget, Checks, Completion, FailureKind, InDoubt, ParamValue
+from batchgen.model import NO_BUDGET, Budget, Completion, FailureKind, InDoubt, ParamValue
 from batchgen.profile import Profile
 
 #: The key that the built-in simulator is given; it guards nothing.

@@ -83,13 +83,14 @@ def export_to(out: str, dest: str, to: str, *, flags: dict[str, Any], quiet: boo
     Raises:
         BatchgenError: as `app.exporting.export`.
     """
-    from batchgen.app import exporting
+    from batchgen.app import exporting, pushing
 
+    write = exporting.export if pushing.scheme_of(dest) is None else pushing.push
     choice, change = _choice(flags), _change(flags)
     form = exporting.find_format(to, flags | {"group_by": flags["group_by"] or None})
     with ExitStack() as bars:
         try:
-            return exporting.export(out, dest, form, choice=choice, change=change, begun=counting(bars, quiet=quiet))
+            return write(out, dest, form, choice=choice, change=change, begun=counting(bars, quiet=quiet))
         except KeyboardInterrupt:
             complain("interrupted; the same command goes on")
             raise
@@ -103,9 +104,10 @@ def counting(bars: ExitStack, *, quiet: bool) -> Callable[[int], Tick] | None:
 def text(exported: Exported, to: str) -> str:
     """What it says in the end."""
     counts = ", ".join(f"{count:,} {split}" for split, count in exported.rows.items())
+    place = exported.place or exported.path
     if exported.there_already:
-        return f"{exported.path} holds this very export already ({counts}); nothing was left to do"
-    return f"{exported.path} holds {_UNIT.get(to, 'images')} as {to}: {counts}"
+        return f"{place} holds this very export already ({counts}); nothing was left to do"
+    return f"{place} holds {_UNIT.get(to, 'images')} as {to}: {counts}"
 
 
 def _with(options: tuple[Callable[[F], F], ...], command: F) -> F:

@@ -43,6 +43,7 @@ class Exported:
     path: Path
     rows: Mapping[str, int]  #: images, rows or pairs, by split
     there_already: bool  #: nothing was left to do
+    place: str | None = None  #: where it was put then; None: it stays at *path*
 
 
 def write(

@@ -14,6 +14,7 @@ from batchgen.index.reading import (
     read,
     read_facts,
     read_schema,
+    replacements,
     rows,
     stamp_of,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "read",
     "read_facts",
     "read_schema",
+    "replacements",
     "rows",
     "schema",
     "split_of",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: Where a row belongs whose batch makes no splits.
 DEFAULT_SPLIT = "train"
 #: Keys of the file's metadata.
 FACTS = b"batchgen.batch"
 STAMP = b"batchgen.stamp"
+VERSION = b"batchgen.schema_version"
 TIME = pa.timestamp("us", tz="UTC")
 
 #: name -> (type, what it holds). Order is the order of the columns; the batch's labels follow.
@@ -68,18 +70,29 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "latency_s": (pa.float64(), "seconds from submission to the job's end being seen"),
     "cost": (pa.float64(), "price of the image, in the account's currency; null if unknown, or if there is no image"),
     "split": (pa.string(), "dataset split; null if the manifest makes none"),
+    "delivered_sha256": (pa.string(), "of the bytes that the API delivered, hex; sha256, unless provenance was added"),
+    "replaces": (
+        pa.string(),
+        "request_key of the request whose rejected image of this sample_index it was asked for in place of",
+    ),
 }
 LABEL_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "str": pa.string(), "null": pa.string()}
 
 
-def schema(label_types: Mapping[str, str]) -> pa.Schema:
+#: How the columns begin that scorers fill.
+SCORE = "score_"
+
+
+def schema(label_types: Mapping[str, str], scores: Mapping[str, str] = MappingProxyType({})) -> pa.Schema:
     """The index's Arrow schema.
 
     Args:
         label_types: label -> int, float, bool, str or null; each becomes a column, in this order.
+        scores: column without `score_` -> int, float, bool or str; they follow the labels.
     """
     fields = [pa.field(name, kind) for name, (kind, _) in COLUMNS.items()]
     fields += [pa.field(name, LABEL_TYPES[kind]) for name, kind in label_types.items()]
+    fields += [pa.field(f"{SCORE}{name}", LABEL_TYPES[kind]) for name, kind in scores.items()]
     return pa.schema(fields)
 
 

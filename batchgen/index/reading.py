@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
-from batchgen.index.columns import COLUMNS, FACTS, STAMP
+from batchgen.index.columns import COLUMNS, FACTS, SCHEMA_VERSION, STAMP, VERSION
 from batchgen.model import BatchFacts, Status
 
 if TYPE_CHECKING:
@@ -81,17 +81,22 @@ def rows(path: Path) -> int:
 
 
 def is_current(path: Path, stamp: str) -> bool:
-    """Whether there is an index, made from just that."""
-    return stamp_of(path) == stamp
+    """Whether there is an index with the columns of this version, made from just that."""
+    return _metadata(path).get(VERSION) == str(SCHEMA_VERSION).encode() and stamp_of(path) == stamp
 
 
 def stamp_of(path: Path) -> str | None:
     """From what an index was made, as it was told when it was written; None if nothing there says so."""
+    stamp = _metadata(path).get(STAMP)
+    return None if stamp is None else stamp.decode()
+
+
+def _metadata(path: Path) -> Mapping[bytes, bytes]:
+    """What an index says of itself; nothing if there is none."""
     try:
-        stamp = (pq.read_metadata(path).metadata or {}).get(STAMP)
+        return pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowInvalid):
-        return None
-    return None if stamp is None else bytes(stamp).decode()
+        return {}
 
 
 def counts(path: Path) -> dict[Status, int]:
@@ -118,6 +123,24 @@ def findings(path: Path) -> dict[str, int]:
         if row["checks"] and row["status"] == Status.STORED:
             found.update(row["checks"].split(","))
     return dict(sorted(found.items()))
+
+
+def replacements(path: Path) -> tuple[int, int]:
+    """How many rejected images have another one in their place, and how many have none.
+
+    Raises:
+        StorageFailed: not there or not readable.
+    """
+    if not counts(path)[Status.REJECTED]:
+        return 0, 0
+    rejected, filled = set(), set()
+    for row in read(path, ["request_key", "sample_index", "status", "replaces"]):
+        place = (row["replaces"] or row["request_key"], row["sample_index"])
+        if row["status"] == Status.REJECTED:
+            rejected.add(place)
+        elif row["status"] == Status.STORED and row["replaces"]:
+            filled.add(place)
+    return len(rejected & filled), len(rejected - filled)
 
 
 def failed_requests(path: Path) -> int:

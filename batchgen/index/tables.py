@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from batchgen.index.columns import SCORE
 from batchgen.index.links import without_signatures, without_signatures_in_json
 from batchgen.lifecycle import Record, State
 from batchgen.model import (
@@ -44,6 +45,7 @@ _OF_REQUEST: Mapping[str, Callable[[Request], object]] = {
     "requested_height": lambda request: request.params.get("height"),
     "seed": lambda request: _seed(request),
     "split": lambda request: request.split,
+    "replaces": lambda request: request.replaces and request.replaces.of,
 }
 _OF_RECORD: Mapping[str, Callable[[Record], object]] = {
     "run_id": lambda record: record.run_id,
@@ -93,7 +95,8 @@ def table(
         elif field.name in _OF_BATCH:
             columns.append(pa.repeat(pa.scalar(_OF_BATCH[field.name](facts), field.type), len(samples)))
         else:
-            columns.append(_array([row.get(field.name) for row in samples], field.type))
+            values = [row.get(field.name) for row in samples]
+            columns.append(_array(_of_type(values, field.type) if field.name.startswith(SCORE) else values, field.type))
     return pa.table(columns, schema=schema)
 
 
@@ -117,6 +120,12 @@ def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
+def _of_type(values: Sequence[object], kind: pa.DataType) -> list[object]:
+    """The values without those of another type: what a scorer said before it was changed."""
+    types = {pa.string(): str, pa.bool_(): bool, pa.int64(): int, pa.float64(): float}
+    return [value if type(value) is types[kind] else None for value in values]
+
+
 def _samples(request: Request, record: Record, facts: BatchFacts) -> Iterable[Row]:
     images = {image.sample: image for image in record.images}
     missing = {lost.sample: lost for lost in record.missing}
@@ -138,17 +147,26 @@ def _of_image(stored: StoredImage, facts: BatchFacts) -> Row:
     if stored.rejected is not None:
         why = Failure(kind=FailureKind.REJECTED, message=stored.rejected)
         place = {"status": Status.REJECTED, "rejected_file": stored.file_name} | _of_failure(why)
-    return place | {
-        "source_url": stored.source_url,
-        "sha256": image.sha256,
-        "bytes": image.bytes,
-        "format": image.format,
-        "width": image.width,
-        "height": image.height,
-        "phash": image.phash,
-        "checks": ",".join(stored.findings) or None,
-        "cost": facts.price_per_image,
-    }
+    return (
+        place
+        | {
+            "source_url": stored.source_url,
+            "sha256": image.sha256,
+            "delivered_sha256": image.delivered_sha256 or image.sha256,
+            "bytes": image.bytes,
+            "format": image.format,
+            "width": image.width,
+            "height": image.height,
+            "phash": image.phash,
+            "checks": ",".join(stored.findings) or None,
+            "cost": facts.price_per_image,
+        }
+        | _scores(stored)
+    )
+
+
+def _scores(stored: StoredImage) -> Row:
+    return {f"{SCORE}{name}": value for scored in stored.scores.values() for name, value in scored.values.items()}
 
 
 def _of_missing(lost: MissingImage) -> Row:

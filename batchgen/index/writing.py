@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import islice
@@ -13,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batchgen.checks import DuplicateCheck
 from batchgen.errors import StorageFailed
 from batchgen.firsts import Firsts, FirstsInMemory
-from batchgen.index.columns import FACTS, SCHEMA_VERSION, STAMP, schema
+from batchgen.index.columns import FACTS, SCHEMA_VERSION, STAMP, VERSION, schema
 from batchgen.index.tables import table
 from batchgen.lifecycle import Record
-from batchgen.likeness import NONE, LookAlikes
-from batchgen.model import BatchFacts, DuplicateCheck, Request, RequestKey
+from batchgen.likeness import NONE, LookAlikes, Names
+from batchgen.model import BatchFacts, Request, RequestKey
 
 _ROW_GROUP_REQUESTS = 2_000
 
@@ -45,9 +45,9 @@ def write(
     Raises:
         StorageFailed: the disk does not take it.
     """
-    arrow = schema(label_types).with_metadata(
+    arrow = schema(label_types, facts.scores).with_metadata(
         {
-            b"batchgen.schema_version": str(SCHEMA_VERSION),
+            VERSION: str(SCHEMA_VERSION),
             b"batchgen.version": version("batchgen"),
             b"batchgen.manifest_sha256": facts.manifest_sha256,
             FACTS: facts.to_json(),
@@ -61,7 +61,7 @@ def write(
             for some in _grouped(requests):
                 known = records([request.key for request in some])
                 rows = table(some, known, facts=facts, label_types=label_types, schema=arrow)
-                writer.write_table(duplicates.marked(rows) if facts.duplicates is DuplicateCheck.FLAG else rows)
+                writer.write_table(duplicates.marked(rows) if facts.duplicates is not DuplicateCheck.OFF else rows)
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)
@@ -90,15 +90,15 @@ class _Duplicates:
     def __init__(self, firsts: Firsts) -> None:
         self._firsts = firsts
         self._look_alikes = LookAlikes()
-        self._names = _Names()
+        self._names = Names()
 
     def marked(self, rows: pa.Table) -> pa.Table:
         """The rows, to be given in plan order, with what is said of duplicates."""
         positions = np.flatnonzero(rows["file_name"].is_valid())
-        images = rows.select(["file_name", "sha256", "phash"]).take(pa.array(positions))
+        images = rows.select(["file_name", "delivered_sha256", "phash"]).take(pa.array(positions))
         names = images["file_name"].to_pylist()
         found = {
-            "duplicate_of": list(map(self._firsts.meet, images["sha256"].to_pylist(), names)),
+            "duplicate_of": list(map(self._firsts.meet, images["delivered_sha256"].to_pylist(), names)),
             "near_duplicate_of": self._alike(names, images["phash"].to_pylist()),
         }
         for column, told in found.items():
@@ -117,19 +117,3 @@ class _Duplicates:
         for (at, *_), number in zip(seen, numbers.tolist(), strict=True):
             like[at] = None if number == NONE else self._names[number]
         return like
-
-
-class _Names:
-    """Names by number, at one byte a letter."""
-
-    def __init__(self) -> None:
-        self._letters = bytearray()
-        self._ends = array("q", [0])
-
-    def extend(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._letters += name.encode()
-            self._ends.append(len(self._letters))
-
-    def __getitem__(self, number: int) -> str:
-        return self._letters[self._ends[number] : self._ends[number + 1]].decode()

@@ -10,21 +10,22 @@ from enum import StrEnum
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from batchgen.checks import BlankCheck, Decode, DuplicateCheck, OnReject, SizeCheck
+from batchgen.manifest.checks import ChecksEntry, LimitEntry
 from batchgen.manifest.document import Location, Mark
 from batchgen.manifest.names import QUOTE, near, shown
+from batchgen.manifest.parts import Part
 from batchgen.manifest.schema import (
     Axes,
     BudgetEntry,
     CardEntry,
-    ChecksEntry,
     Column,
     Draw,
     FileEntry,
     ManifestDocument,
-    Part,
     PromptEntry,
 )
-from batchgen.model import BlankCheck, Completion, Decode, DuplicateCheck, InDoubt, SizeCheck
+from batchgen.model import Completion, InDoubt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ _PARTS: Mapping[Location, type[Part]] = {
 def _part(location: Location) -> type[Part]:
     if location[:1] == ("axes",) and len(location) > 1:
         return Draw if location[1] == "sample" and len(location) > 2 else Axes
+    if location[:2] == ("checks", "limits") and len(location) > 3:
+        return LimitEntry
     if location[:1] in _PARTS and len(location) > 1:
         return _PARTS[location[:1]]
     if "<column>" in location:
@@ -96,7 +99,9 @@ def _in_words(error: ErrorDetails) -> tuple[str, str | None]:
     if error["type"] in ("blank", "too_short", "string_too_short") or value is None:
         return f"{key}: is empty.", _EMPTY.get(key, f"Give it a value, or remove {key}.")
     if error["type"] == "undecoded":
-        return f"decode: {error['msg']}", "Write decode: full, or blank: flag."
+        return f"decode: {error['msg']}", "Write decode: full, or let that check only flag."
+    if error["type"] == "limit":
+        return f"limits: {error['msg']}", "at_least is the lower end."
     if error["type"] == "shares":
         return f"split: {error['msg']}", "Write it like {train: 0.9, validation: 0.1}."
     return f"{key}: must be {allowed[key]}, not {shown(value)}.", _mend(key, value)
@@ -114,6 +119,7 @@ _CHOICES: Mapping[str, type[StrEnum]] = {
     "blank": BlankCheck,
     "decode": Decode,
     "duplicates": DuplicateCheck,
+    "on_reject": OnReject,
 }
 _TEXTS = ("prompt", "batch_id", "file_prefix", "profile")
 

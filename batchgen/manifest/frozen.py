@@ -16,11 +16,12 @@ from batchgen.manifest.problems import Refused
 from batchgen.manifest.reader import FindProfile, Manifest, Overrides, budget_over
 from batchgen.manifest.row_sources import without_choices
 from batchgen.manifest.words import Words
-from batchgen.model import Budget, PlanHead, Row, params_of_json
+from batchgen.model import Budget, PlanHead, Replacement, Row, params_of_json
 from batchgen.profile import Profile
 
 SUFFIX = ".parquet"
 _COLUMNS = ["row_index", "repeat", "file_prefix", "prompt", "params", "labels", "split", "sample", "kept"]
+_COLUMNS += ["replaces", "replacement"]
 _ROWS_AT_ONCE = 2_000
 
 
@@ -59,6 +60,7 @@ def read(path: Path, *, find_profile: FindProfile, overrides: Overrides) -> Mani
         in_doubt=head.in_doubt,
         price_per_image=head.price_per_image,
         checks=head.checks,
+        provenance=head.provenance,
         card=head.card,
         budget=_budget(path, head, overrides),
         label_types={name: kind for name, kind in head.label_types.items() if kind != "null"},
@@ -157,7 +159,7 @@ def _rows(path: Path, file_prefix: str | None) -> Iterator[Row]:
 
 
 def _row(line: Mapping[str, Any], file_prefix: str | None) -> Row:
-    repeat = line["repeat"]
+    repeat, replaced = line["repeat"], line.get("replaces")  # earlier versions replaced nothing
     return Row(
         index=line["row_index"],
         prompt=line["prompt"],
@@ -168,4 +170,5 @@ def _row(line: Mapping[str, Any], file_prefix: str | None) -> Row:
         split=line["split"],
         sample=line.get("sample", 0),  # earlier versions knew no fan-out
         kept=line.get("kept", False),
+        replaces=None if replaced is None else Replacement(of=replaced, number=line["replacement"]),
     )

@@ -25,7 +25,7 @@ RESERVED = frozenset((
     "requested_width", "requested_height", "seed", "params_json",
     "job_id", "source_url", "response_json",
     "status", "error_class", "error_message", "http_status", "attempts",
-    "submitted_at", "completed_at", "downloaded_at", "latency_s", "cost", "split",
+    "submitted_at", "completed_at", "downloaded_at", "latency_s", "cost", "split", "delivered_sha256", "replaces",
 ))
 # fmt: on
 _PLAIN = re.compile("[A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)*")  # is safe as it is

@@ -157,7 +157,7 @@ class LabelNames:
             raise Refused("a label has no name.", "Give it one.")
         if not sendable(name):
             raise Refused(f"{shown(name)}: has a NUL character or half of a surrogate pair in it.", "Rename it.")
-        if lowered in RESERVED or lowered.startswith("axis_"):
+        if lowered in RESERVED or lowered.startswith(("axis_", "score_")):
             raise Refused(f"{name}: no label can be called so; the index has such columns of its own.", _rename(name))
         spelling, first, where = self._seen.setdefault(lowered, (name, line, file))
         if spelling != name:

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from batchgen.checks import Checks
 from batchgen.errors import UsageError
 from batchgen.manifest import document, words
 from batchgen.manifest.complaints import check_document
@@ -22,17 +23,7 @@ from batchgen.manifest.row_sources import SourceReader, without_choices
 from batchgen.manifest.schema import FileEntry, ManifestDocument
 from batchgen.manifest.source import DOCUMENTS, Reach, Source, find
 from batchgen.manifest.sweep import Sweep, SweepReader, unused
-from batchgen.model import (
-    NO_BUDGET,
-    Budget,
-    CardFacts,
-    Checks,
-    Completion,
-    InDoubt,
-    ParamValue,
-    PlanHead,
-    Row,
-)
+from batchgen.model import NO_BUDGET, Budget, CardFacts, Completion, InDoubt, ParamValue, PlanHead, Row
 from batchgen.profile import Profile
 
 FindProfile = Callable[[str], Profile]
@@ -75,6 +66,7 @@ class Manifest:
     rate: float | None  #: submissions a second, above 0; None: no limit
     completion: Completion = Completion.POLL
     checks: Checks = field(default_factory=Checks)
+    provenance: bool = False  #: whether image files say where they come from
     card: CardFacts = field(default_factory=CardFacts)  #: what the user says of the dataset
     in_doubt: InDoubt
     price_per_image: float | None  #: in the account's currency; the manifest's, else the profile's; None: unknown
@@ -247,7 +239,8 @@ class _Reading:
             concurrency=checked.concurrency or profile.concurrency,
             rate=checked.rate,
             completion=checked.completion,
-            checks=Checks(**dict(checked.checks)),
+            checks=checked.checks.checks,
+            provenance=checked.provenance,
             card=checked.card.facts,
             in_doubt=checked.in_doubt,
             price_per_image=price,

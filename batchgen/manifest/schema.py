@@ -8,25 +8,24 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
     Tag,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from batchgen.manifest.checks import ChecksEntry
 from batchgen.manifest.names import shown
-from batchgen.manifest.shapes import Parametric, Scalar, Values, decoded_if_looked_at, one_of
-from batchgen.model import BlankCheck, CardFacts, Completion, Decode, DuplicateCheck, InDoubt, SizeCheck
+from batchgen.manifest.parts import Part, Text
+from batchgen.manifest.shapes import Parametric, Scalar, Values, one_of
+from batchgen.model import CardFacts, Completion, InDoubt
 
 _RATE = re.compile(r"\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*", re.ASCII)
 _SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600}
@@ -51,17 +50,6 @@ def _rate(value: object) -> float:
     if not isinstance(value, str):
         raise PydanticCustomError("rate", "not a rate")
     return parse_rate(value)
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "blank")
-    return text
-
-
-def _off(value: object) -> object:
-    """YAML reads a plain `off` as false."""
-    return "off" if value is False else value
 
 
 def _shares(split: dict[str, float]) -> dict[str, float]:
@@ -95,27 +83,11 @@ def _target_kind(value: object) -> str | None:
     return "<column>" if isinstance(value, Column | dict) else None
 
 
-Text = Annotated[str, AfterValidator(_not_blank), Field(min_length=1)]
 Rate = Annotated[
     float,
     PlainValidator(_rate),
     WithJsonSchema({"type": "string", "pattern": r"^\s*(\d+|\d*\.\d+)\s*/\s*(s|min|h)\s*$"}),
 ]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
-
-    #: what each key takes, in the words of a message: `repeat must be …`
-    allowed: ClassVar[Mapping[str, str]]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_not_given(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
-        return {key: given for key, given in value.items() if given is not None or key not in optional}
 
 
 class PromptEntry(Part):
@@ -233,29 +205,6 @@ class Axes(Part):
     """Draw so many of all combinations, instead of all."""
 
 
-_WORD = (Field(strict=False), BeforeValidator(_off))
-
-
-class ChecksEntry(Part):
-    """What images must stand before they are part of the dataset."""
-
-    allowed = {
-        "size": "exact, warn or off",
-        "blank": "reject, flag or off",
-        "decode": "full, stream or header",
-        "duplicates": "flag or off",
-    }
-
-    size: Annotated[SizeCheck, *_WORD, one_of(SizeCheck)] = SizeCheck.WARN
-    """An image of another width or height than was asked for: reject it, keep it and say so, or nothing."""
-    blank: Annotated[BlankCheck, *_WORD, one_of(BlankCheck)] = BlankCheck.FLAG
-    """A picture of one colour, or all black: reject it, keep it and say so, or nothing."""
-    decode: Annotated[Decode, *_WORD, AfterValidator(decoded_if_looked_at), one_of(Decode)] = Decode.FULL
-    """How closely: decode all of it, look for truncation and damage, or read its head. The first alone finds blanks."""
-    duplicates: Annotated[DuplicateCheck, *_WORD, one_of(DuplicateCheck)] = DuplicateCheck.FLAG
-    """An image that is, or looks, the same as an earlier one: keep it and say so, or nothing."""
-
-
 class CardEntry(Part):
     """What the dataset card says besides what batchgen knows."""
 
@@ -312,6 +261,7 @@ class ManifestDocument(Part):
         "in_doubt": "hold, retry or fail",
         "budget": "a mapping with images, cost or both, like {images: 5000, cost: 40.0}",
         "price_per_image": "a number of at least 0",
+        "provenance": "true or false",
         "checks": "a mapping of checks, like {size: exact, blank: reject}",
         "card": "a mapping, like {license: cc-by-4.0, description: Animals at dawn}",
         "split": "a mapping of names to shares that add up to 1, like {train: 0.9, validation: 0.1}",
@@ -364,6 +314,8 @@ class ManifestDocument(Part):
     """Price of one image in the account's currency, for estimates and the budget. Default: the profile's."""
     checks: Annotated[ChecksEntry, Field(examples=[{"size": "exact", "blank": "reject"}])] = ChecksEntry()
     """Whether images are of the size asked for, and whether there is anything in them; what fails may be kept out."""
+    provenance: bool = False
+    """Whether image files say of what prompt and parameters a model made them; their pictures stay as delivered."""
     card: Annotated[CardEntry, Field(examples=[{"license": "cc-by-4.0", "creator": "Example Lab"}])] = CardEntry()
     """Title, licence, intended use and the like, for the dataset card."""
     split: Annotated[

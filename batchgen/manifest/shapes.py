@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from batchgen.model import BlankCheck, Decode
+from batchgen.checks import BlankCheck, Decode, DuplicateCheck
 
 _ANY_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
 
@@ -24,6 +24,14 @@ def decoded_if_looked_at(choice: Decode, beside: ValidationInfo) -> Decode:
     """The choice, unless a check beside it needs the picture that it leaves undecoded."""
     if choice is not Decode.FULL and beside.data.get("blank") is BlankCheck.REJECT:
         raise PydanticCustomError("undecoded", "with {choice} nothing finds blank pictures.", {"choice": choice.value})
+    return choice
+
+
+def looked_at_if_decoded(choice: DuplicateCheck, beside: ValidationInfo) -> DuplicateCheck:
+    """The choice, unless it is about pictures that are left undecoded."""
+    how = beside.data.get("decode", Decode.FULL)
+    if choice is DuplicateCheck.REJECT_NEAR and how is not Decode.FULL:
+        raise PydanticCustomError("undecoded", "with {choice} nothing finds look-alikes.", {"choice": how.value})
     return choice
 
 

@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from batchgen.errors import ResultUnavailable
@@ -39,6 +39,7 @@ class Collector:
     def __init__(self, ports: Ports, limits: RunLimits, *, chance: random.Random) -> None:
         self._api, self._check, self._store, self._clock = ports.api, ports.check, ports.store, ports.clock
         self._checks = limits.checks
+        self._ports = ports
         self._chance = chance
         self._lane = asyncio.Semaphore(limits.downloads)
         # A thread waits for the disk most of the time: there is one for each download, and few decode at once.
@@ -116,6 +117,7 @@ class Collector:
         stem = f"{request.file_stem}-{request.sample + sample}"
         if verdict.rejected is not None:  # paid for, so it is kept, where no reader of the dataset looks
             stem = f"{REJECTED_FOLDER}/{stem.rpartition('/')[2]}"
+        image, content = self._as_kept(request, sample, image, content)
         name = self._store.keep(stem, image, content)
         return StoredImage(
             sample=sample,
@@ -125,6 +127,20 @@ class Collector:
             findings=verdict.findings,
             rejected=verdict.rejected,
         )
+
+    def _as_kept(
+        self, request: Request, sample: int, image: VerifiedImage, content: bytes
+    ) -> tuple[VerifiedImage, bytes]:
+        """What is written, and what it was found to be: what was delivered, unless another file shows the same."""
+        kept = self._ports.as_kept(request, sample, image.format, content)
+        if kept == content:
+            return image, content
+        try:
+            found = self._verify(kept)
+        except ResultUnavailable:
+            return image, content
+        seen = replace(found, sha256=image.sha256, bytes=image.bytes)
+        return (replace(found, delivered_sha256=image.sha256), kept) if seen == image else (image, content)
 
 
 class EarlyLinks:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchgen.budget import Allowance
-from batchgen.model import Checks, Completion, InDoubt, Request
+from batchgen.checks import Checks
+from batchgen.model import Completion, InDoubt, Request
 from batchgen.ports import Clock, ImageAPI, ImageCheck, ImageStore, Journal, Notices, Observer
 
 
@@ -33,6 +34,11 @@ def _as_planned(request: Request) -> Request:
     return request
 
 
+def as_delivered(request: Request, sample: int, extension: str, content: bytes) -> bytes:
+    """The bytes of an image, for a run that adds nothing to them."""
+    return content
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """The world as the runner sees it."""
@@ -44,4 +50,6 @@ class Ports:
     clock: Clock
     observer: Observer
     as_sent: Callable[[Request], Request] = _as_planned  #: with what makes the API tell of the end of its job
+    #: request, sample, extension, bytes of an image -> bytes of the file to keep, which show the same picture
+    as_kept: Callable[[Request, int, str, bytes], bytes] = as_delivered
     notices: Notices | None = None  #: None: nobody tells when a job has ended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from batchgen.errors import StorageFailed
@@ -21,7 +21,7 @@ from batchgen.lifecycle import (
 )
 from batchgen.model import Completion, Failure, FailureKind, InDoubt, JobId, MissingImage, Request, StoredImage
 from batchgen.policy import FRESH_LINKS, GIVE_UP_AFTER, SETTLING, Brakes, InFlightLimit, backoff
-from batchgen.ports import Claim, Feed, Notices, Unusable
+from batchgen.ports import Claim, Failed, Feed, Notices, Unusable
 from batchgen.runner.collecting import Collector, EarlyLinks, Lost
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.polls import Polls
@@ -74,21 +74,24 @@ class Runner:
         """What has to be mended first: account, disk, or a bug of ours."""
         return self._stop.error
 
-    async def run(self, feed: Feed) -> None:
-        """Carry every request of the feed as far as it goes; what stood in the way is in the attributes then."""
+    async def run(self, feed: Feed, *, following: Callable[[], Awaitable[Feed | None]] | None = None) -> None:
+        """Carry every request of the feed as far as it goes; what stood in the way is in the attributes then.
+
+        Args:
+            following: asked for another feed once one is carried and nothing stood in the way; None: there is no more.
+        """
         beside = [asyncio.ensure_future(self._polls.run())]
         if self._ports.notices is not None:
             beside.append(asyncio.ensure_future(self._listen(self._ports.notices)))
         for one in beside:
             one.add_done_callback(self._ended_beside)
-        admission = asyncio.ensure_future(self._admit(feed))
-        self._stop.lets_go(admission)
+        upcoming: Feed | None = feed
         try:
-            await asyncio.wait((admission,))
-            while self._carried:
-                await asyncio.wait(self._carried)
+            while upcoming is not None:
+                await self._carry_all(upcoming)
+                upcoming = await self._next(following)
         finally:
-            left = [*beside, admission, *self._carried]
+            left = [*beside, *self._carried]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -105,6 +108,27 @@ class Runner:
         """Leave the jobs in flight where they are; a later run asks about them."""
         for task in self._carried:
             task.cancel()
+
+    async def _carry_all(self, feed: Feed) -> None:
+        admission = asyncio.ensure_future(self._admit(feed))
+        self._stop.lets_go(admission)
+        try:
+            await asyncio.wait((admission,))
+            while self._carried:
+                await asyncio.wait(self._carried)
+        finally:
+            admission.cancel()
+            await asyncio.gather(admission, return_exceptions=True)
+
+    async def _next(self, following: Callable[[], Awaitable[Feed | None]] | None) -> Feed | None:
+        if following is None or self._stop.pulled:
+            return None
+        try:
+            feed = await following()
+        except Exception as error:  # noqa: BLE001  # a disk that is full, most likely; what is paid for is safe
+            self._stop.halt(error)
+            return None
+        return None if self._stop.pulled else feed
 
     async def _listen(self, notices: Notices) -> None:
         while True:
@@ -241,6 +265,8 @@ class Runner:
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)
             raise
+        if isinstance(end, Failed) and end.crowded:
+            self._slots.refused()
         return await self._recorder.record_end(request, record, end)
 
     def _awaited(self, request: Request, record: Record, *, fresh: bool) -> Awaited:

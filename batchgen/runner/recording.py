@@ -16,7 +16,7 @@ from batchgen.lifecycle import (
     Record,
 )
 from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
-from batchgen.policy import JOB_FAILURES
+from batchgen.policy import CROWDED_JOBS, JOB_FAILURES
 from batchgen.ports import Completed, Failed, Unusable
 from batchgen.runner.limits import Ports
 from batchgen.runner.stopping import Stop
@@ -74,6 +74,7 @@ class Recorder:
             return await self.record_paid(request, record, completed)
         paid = record.completed_at is not None and not record.reopened  # it had finished: its images are lost, at most
         again = end.blocked is not None or (end.retryable and not paid and record.job_failures + 1 < JOB_FAILURES)
+        again = again or (end.crowded and not paid and record.job_failures + 1 < CROWDED_JOBS)
         again = again or (record.reopened and end.failure.kind in MAY_STILL_EXIST)
         if record.images:
             event: Event = _what_there_is(request, record, end.failure)  # it is not paid for a second time

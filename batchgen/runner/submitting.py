@@ -19,7 +19,7 @@ from batchgen.lifecycle import (
 )
 from batchgen.model import Failure, FailureKind, JobId, Request
 from batchgen.policy import Brakes
-from batchgen.ports import Accepted, Submission
+from batchgen.ports import Accepted, Failed, Submission
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.pace import Pace
 from batchgen.runner.recording import Recorder
@@ -88,7 +88,10 @@ class Submitter:
     async def _taken(self, request: Request, record: Record, answer: Submission) -> Record:
         self._brakes.taken()
         self._pace.accepted()
-        self._slots.accepted()
+        if isinstance(answer, Failed) and answer.crowded:
+            self._slots.refused()
+        else:
+            self._slots.accepted()
         if isinstance(answer, Accepted):
             accepted = SubmitAccepted(job_id=answer.job_id, early_urls=answer.early_urls)
             return await self._recorder.record_paid(request, record, accepted)

@@ -105,8 +105,13 @@ def odd_batch(folder: Path, count: int) -> Path:
             prompt=odd_prompt,
             split=lambda n: "validation" if n % 5 == 0 else "train",
             fails=lambda n: n % 10 == 9,
-            labels=lambda n: {"class": ("fox", "owl")[n % 2], "note": f"=late {n}" if n > 20 else None, "empty": None},
-            label_types={"class": "str", "note": "str", "empty": "null"},
+            labels=lambda n: {
+                "class": ("fox", "owl")[n % 2],
+                "note": f"=late {n}" if n > 20 else None,
+                "empty": None,
+                "ten": n // 10,
+            },
+            label_types={"class": "str", "note": "str", "empty": "null", "ten": "int"},
         ),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.export.batches import odd_batch, odd_prompt
+from tests.export.batches import odd_prompt
 from tests.export.exports import exported
 from tests.export.reading import Readers, Rows
 
@@ -106,25 +106,6 @@ def test_preference_pairs_are_two_image_columns_in_datasets(batch: Path, readers
         pairs = list(zip(numbers(rows, "chosen"), numbers(rows, "rejected"), strict=True))
         assert pairs
         assert all(chosen % 10 > rejected % 10 for chosen, rejected in pairs)
-
-
-@pytest.mark.campaign
-def test_two_thousand_odd_images_are_all_there_in_every_reader(readers: Readers, tmp_path: Path) -> None:
-    batch = odd_batch(tmp_path / "batch", 2_000)
-    wanted = {
-        "train": [n for n in range(2_000) if n % 5 and n % 10 != 9],
-        "validation": [n for n in range(2_000) if n % 5 == 0],
-    }
-    for to, image, reader in (
-        ("imagefolder", "image", "datasets"), ("parquet", "image", "datasets"),
-        ("webdataset", "png", "datasets"), ("webdataset", "png", "webdataset"),
-    ):  # fmt: skip
-        dest = tmp_path / to
-        loaded = readers.read(reader, exported(batch, dest, to))
-        assert {split: numbers(rows, image) for split, rows in loaded.items()} == wanted
-        for split, rows in loaded.items():
-            told = [(row["json"] if image == "png" else row)["prompt"] for row in rows]
-            assert told == [odd_prompt(n) for n in wanted[split]]
 
 
 def test_what_a_run_made_is_exported_and_loaded(readers: Readers, tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ class AnswerReader:
         failure = Failure(kind=_kind(said), message=message, code=said.code, http_status=answer.status)
         retryable = _is_retryable(said) and not cancelled
         response = self._wording.kept(answer.body)
-        return Failed(failure=failure, retryable=retryable, response=response, blocked=blocked)
+        crowded = retryable and said.code in _BUSY_CODES
+        return Failed(failure=failure, retryable=retryable, response=response, blocked=blocked, crowded=crowded)
 
     def _facts(self, answer: Answer, said: Said) -> dict[str, Any]:
         """What every error keeps of its answer."""

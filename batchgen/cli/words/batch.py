@@ -53,7 +53,10 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
     if result.elsewhere:
         lines.append(f"  {plural(result.elsewhere, 'request')} left out: other batches have them")
     if counts[Status.REJECTED]:
-        lines.append(f"  {counts[Status.REJECTED]:,} rejected by a check: kept in {result.out}/{REJECTED_FOLDER}")
+        lines.append(
+            f"  {counts[Status.REJECTED]:,} rejected by a check: kept in {result.out}/{REJECTED_FOLDER}"
+            + (f"; {result.replaced:,} replaced, {result.unreplaced:,} given up" if result.replaced else "")
+        )
     lines += [
         f"  {plural(number, 'image')} stored with the finding {finding!r}: see the column checks"
         for finding, number in result.findings.items()

@@ -1,0 +1,129 @@
+"""Exports into an object store: a server on this machine stands in for S3."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchgen.app.exporting import find_format
+from batchgen.app.pushing import push
+from batchgen.errors import StorageFailed, UsageError
+from batchgen.export.destination import MARKER
+from tests.export.batches import odd_batch
+from tests.export.exports import contents, exported
+
+s3fs = pytest.importorskip("s3fs")
+pytest.importorskip("moto")
+#: A server of S3's API on a free port, which it prints; it ends with its standard input.
+SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
+class Bucket:
+    """A bucket called `shelf`, looked at by other means than an export's."""
+
+    def __init__(self) -> None:
+        self.files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+        self.files.mkdir("shelf")
+
+    def fetch(self, name: str, place: Path) -> dict[str, str]:
+        """Hashes of what lies under that name."""
+        self.files.get(f"shelf/{name}", str(place), recursive=True)
+        return contents(place)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Bucket]:
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as server,
+    ):
+        assert server.stdout is not None
+        environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.stdout.readline().strip()}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "a")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "b")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield Bucket()
+        server.communicate()
+
+
+@pytest.mark.parametrize(
+    ("to", "options"), [("webdataset", {"shard_count": 7}), ("imagefolder", {}), ("parquet", {}), ("csv", {})]
+)
+def test_what_lies_in_the_bucket_is_the_export_to_the_byte_and_nothing_else(
+    batch: Path, bucket: Bucket, tmp_path: Path, to: str, options: dict[str, Any]
+) -> None:
+    here = exported(batch, tmp_path / f"here.{to}", to, **options)
+    name = f"whole/{to}" if here.is_dir() else f"whole/rows.{to}"
+    made = push(batch, f"s3://shelf/{name}", find_format(to, options))
+    assert (made.place, made.there_already) == (f"s3://shelf/{name}", False)
+    there, mine = bucket.fetch(name, tmp_path / "there"), contents(here)
+    assert (MARKER in there) == here.is_dir()
+    assert {**there, MARKER: ""} == {**mine, MARKER: ""}
+    assert push(batch, f"s3://shelf/{name}", find_format(to, options)).there_already
+    assert [path.name for path in batch.parent.iterdir() if path.name.endswith(".push")] == []
+
+
+def test_a_push_that_was_interrupted_goes_on_and_is_whole_then(batch: Path, bucket: Bucket, tmp_path: Path) -> None:
+    form = find_format("imagefolder", {})
+    push(batch, "s3://shelf/cut", form)
+    whole = bucket.fetch("cut", tmp_path / "whole")
+    marker = (tmp_path / "whole" / MARKER).read_text()
+    for lost in ("README.md", "train/metadata.parquet"):
+        bucket.files.rm(f"shelf/cut/{lost}")
+    bucket.files.pipe(f"shelf/cut/{MARKER}", (marker[: marker.index('"rows"')] + '"rows": {}}').encode())
+    assert not push(batch, "s3://shelf/cut", form).there_already
+    assert bucket.fetch("cut", tmp_path / "again") == whole
+
+
+def test_a_place_that_holds_something_else_is_refused_and_left_alone(
+    batch: Path, bucket: Bucket, tmp_path: Path
+) -> None:
+    bucket.files.pipe("shelf/mine/thesis.txt", b"years of work")
+    for to, dest in (("imagefolder", "s3://shelf/mine"), ("csv", "s3://shelf/mine/thesis.txt")):
+        with pytest.raises(UsageError, match=r"holds something else\. Nothing was changed"):
+            push(batch, dest, find_format(to, {}))
+    assert list(bucket.fetch("mine", tmp_path / "mine")) == ["thesis.txt"]
+
+
+def test_a_bucket_that_is_not_there_is_a_sentence_and_the_export_is_kept_to_go_on_from(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    batch = odd_batch(tmp_path / "b", 3)
+    with pytest.raises(StorageFailed, match="s3://no-such-shelf/a cannot be written"):
+        push(batch, "s3://no-such-shelf/a", find_format("imagefolder", {}))
+    assert len([path for path in tmp_path.iterdir() if path.name.endswith(".push")]) == 1
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_command_pushes_to_what_its_destination_names(batch: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "batchgen", "export", str(batch), "s3://shelf/rows.jsonl"]
+    done = subprocess.run([*command, "--to", "jsonl"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "s3://shelf/rows.jsonl holds rows as jsonl" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("dest", "words"),
+    [
+        ("hf://datasets/me/animals", "there is no pushing to hf://, only to s3://. Export to a folder.*hf upload"),
+        ("s3://shelf", "is a whole bucket. Name a place in it, such as s3://shelf/animals"),
+    ],
+)
+def test_places_that_are_not_pushed_to_are_refused(tmp_path: Path, dest: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        push(odd_batch(tmp_path / "b", 2), dest, find_format("csv", {}))
