@@ -229,6 +229,7 @@ class Record:
     urls: tuple[str, ...] = ()
     images: tuple[StoredImage, ...] = ()  #: safe on disk; some may be while others are still waited for
     missing: tuple[MissingImage, ...] = ()
+    made: int = 0  #: images that the present job was seen to have made: the links of its fullest answer
     response: str | None = None  #: the API's last answer about the end of a job
     failure: Failure | None = None  #: the last one; cleared by success
     attempts: int = 0  #: POSTs that reached the API, or may have
@@ -289,6 +290,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 job_id=None,
                 completed_at=None,
                 results_lost=0,
+                made=0,
                 images=(),
                 reopened=False,
             )
@@ -335,6 +337,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 doubted_at=None,
                 job_id=record.job_id or event.job_id,
                 urls=event.urls,
+                made=max(record.made, len(event.urls)),
                 response=event.response,
                 completed_at=at if record.completed_at is None else record.completed_at,
             )

@@ -36,7 +36,15 @@ from batchgen.lifecycle import (
 from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
 from batchgen.ports import Claim, Completed, Failed, Observer, Unusable, Working
 from batchgen.runner import Ports, RunLimits, Runner
-from batchgen.testing import MemoryImageAPI, MemoryJournal, MemoryNotices, MemoryStore, VirtualClock, VirtualTimeLoop
+from batchgen.testing import (
+    MemoryImageAPI,
+    MemoryJournal,
+    MemoryNotices,
+    MemoryStore,
+    VirtualClock,
+    VirtualTimeLoop,
+    tiny_png,
+)
 from tests.factories import a_request
 
 FAILED = Failed(failure=Failure(kind=FailureKind.JOB_FAILED, message="out of luck", code="MODEL_ERROR"), retryable=True)
@@ -414,6 +422,17 @@ def test_damaged_bytes_of_a_job_that_ended_long_ago_are_not_tried_again_and_agai
     scene.clock._start += 3_600
     assert scene.run([request]) == [State.FAILED]
     assert len(scene.api.downloaded) == 3
+
+
+def test_a_sample_whose_link_is_named_no_longer_is_lost_and_not_unmade() -> None:
+    links = ("https://h/0", "https://h/1")
+    scene = Scene(MemoryImageAPI(download=lambda url: GONE_IMAGE if url.endswith("/1") else tiny_png()))
+    scene.api._status._function = lambda _: Completed(urls=links if len(scene.api.polled) < 2 else links[:1])
+    [request] = requests(1, params={"samples": 3})
+    assert scene.run([request]) == [State.STORED]
+    told = {lost.sample: lost.failure.kind for lost in scene.record(request).missing}
+    assert told == {1: FailureKind.RESULT_LOST, 2: FailureKind.MISSING}
+    assert len(scene.api.submitted) == 1
 
 
 def test_a_sample_that_was_lost_is_asked_for_again_and_the_others_stay() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# pyarrow imports it in the midst of reading, and takes an interrupt there for a sign that it is not installed.
+import zoneinfo  # noqa: F401
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby

@@ -298,7 +298,7 @@ class Runner:
         age = self._ports.clock.now() - (record.completed_at or 0.0)
         settled = age >= SETTLING or fresh_links >= FRESH_LINKS
         images, lost = await self._collector.collect(request, record.urls, record.images, settled=settled)
-        stored = ImagesStored(images=tuple(images), missing=_missing(request, images, lost))
+        stored = ImagesStored(images=tuple(images), missing=_missing(request, record, images, lost))
         if not lost:
             self._brakes.stored()
             return await self._recorder.record(request, record, stored)
@@ -322,14 +322,20 @@ class Runner:
         return await self._recorder.record(request, record, GaveUp(failure=failure))
 
 
-def _missing(request: Request, images: Sequence[StoredImage], lost: Sequence[Lost]) -> tuple[MissingImage, ...]:
+def _missing(
+    request: Request, record: Record, images: Sequence[StoredImage], lost: Sequence[Lost]
+) -> tuple[MissingImage, ...]:
     """The samples without an image, each with its reason."""
     safe, gone = {image.sample for image in images}, {one.missing.sample: one.missing for one in lost}
-    made = len(safe) + len(gone)
+    made = max(record.made, len(safe) + len(gone))
     left = (sample for sample in range(request.samples) if sample not in safe)
-    return tuple(gone.get(sample) or _unmade(sample, made, request.samples) for sample in left)
+    return tuple(gone.get(sample) or _unlinked(sample, made, request.samples) for sample in left)
 
 
-def _unmade(sample: int, made: int, wanted: int) -> MissingImage:
+def _unlinked(sample: int, made: int, wanted: int) -> MissingImage:
+    """Why no link is for a sample: its job never made it, or no longer names it."""
+    if sample < made:
+        message = "The job had made it, and its last answer no longer names a link to it."
+        return MissingImage(sample=sample, failure=Failure(kind=FailureKind.RESULT_LOST, message=message))
     message = f"The job made {made} of {wanted} images."
     return MissingImage(sample=sample, failure=Failure(kind=FailureKind.MISSING, message=message))

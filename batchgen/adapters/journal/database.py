@@ -19,7 +19,7 @@ from batchgen.model import RequestKey, RunId
 _APPLICATION_ID = 0x6267656E
 #: Of runs, events and records together. What an older version kept of runs and events is read; its records are added up
 #: anew.
-_VERSION = 2
+_VERSION = 3
 _FACTS = """
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY,
