@@ -17,9 +17,9 @@ from itertools import accumulate
 from batchgen.manifest.axes import Dimension, Space, Value, draw
 from batchgen.manifest.columns import Given
 from batchgen.manifest.names import safe_name, written
-from batchgen.manifest.notices import Notices
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
+from batchgen.manifest.remarks import Remarks
 from batchgen.manifest.sweep import Sweep
 from batchgen.manifest.template import Template, parse
 from batchgen.model import LabelValue, ParamValue, Row, number_of
@@ -183,7 +183,7 @@ class Expansion:
     words: Mapping[str, str]  #: what is built in, but for `row`
     fallback_prefix: str
     problems: Callable[[], Problems]
-    notices: Notices  #: filled while rows are made
+    remarks: Remarks  #: filled while rows are made
 
     def rows(self) -> Iterator[Row]:
         """In order; rows with problems are left out.
@@ -192,7 +192,7 @@ class Expansion:
             ManifestError: at the end, with every problem.
         """
         problems = self.problems()
-        self.notices.begin()
+        self.remarks.begin()
         made = False
         try:
             for maker, given, index, number in self._wanted(problems):
@@ -278,7 +278,7 @@ class Expansion:
         drawn = draw(ends[-1], sample.count, seed=seed, wanted=wanted, favour=favour if weighted else None)
         if len(drawn) < sample.count:
             there = f"the sample asks for {sample.count:,} combinations, and there are {len(drawn):,}"
-            self.notices.meet(there, named, self.sweep.line)
+            self.remarks.meet(there, named, self.sweep.line)
         return iter(drawn)
 
     def _count(self, source: RowSource) -> int:
@@ -302,7 +302,7 @@ class _RowMaker:
         self._overrides = expansion.overrides
         self._words = {name: expansion.words[name] for name in source.form.names & expansion.words.keys()}
         self._names = bool(source.form.names)
-        self._notices = expansion.notices
+        self._remarks = expansion.remarks
         self._told = source.form.names & source.columns  # what a row's own cells say in texts
         self._prefix = None if source.form.file_prefix.names else self._safe(source.form.file_prefix.render({}))
         own = {name: value for name, value in source.form.params.items() if value is not None}
@@ -325,11 +325,11 @@ class _RowMaker:
         if not prompt or prompt.isspace():
             raise Refused("prompt: is empty.", "Write what the image shows, or remove the line.")
         if self._form.prompt is None and "{" in prompt:
-            self._notices.meet(_BRACES, self.named, given.line)
+            self._remarks.meet(_BRACES, self.named, given.line)
         params = self._complete(given, setting, words)
         repeats = self._repeats if given.repeat is None else range(given.repeat)
         if len(repeats) > 1 and number_of(params, "seed", -1) >= 0:
-            self._notices.meet(_SAME_AGAIN, self.named, given.line)
+            self._remarks.meet(_SAME_AGAIN, self.named, given.line)
         return Row(
             index=index,
             prompt=prompt,
@@ -343,7 +343,7 @@ class _RowMaker:
     def _look_for_empty(self, words: Mapping[str, str], line: int) -> None:
         for name in self._told:
             if not words[name].strip():
-                self._notices.meet(f"{name} is empty, and a text that names it goes without", self.named, line)
+                self._remarks.meet(f"{name} is empty, and a text that names it goes without", self.named, line)
 
     def _labels(
         self, given: Given, setting: _Setting, params: Mapping[str, ParamValue], words: Mapping[str, str]

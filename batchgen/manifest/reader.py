@@ -16,9 +16,9 @@ from batchgen.manifest.document import line_of
 from batchgen.manifest.entries import Entries
 from batchgen.manifest.expansion import Expansion, RowSource
 from batchgen.manifest.names import did_you_mean, safe_name
-from batchgen.manifest.notices import Notices
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import OVERRIDE, Problems, Refused
+from batchgen.manifest.remarks import Remarks
 from batchgen.manifest.row_sources import SourceReader, without_choices
 from batchgen.manifest.schema import FileEntry, ManifestDocument
 from batchgen.manifest.source import DOCUMENTS, Reach, Source, find
@@ -78,12 +78,12 @@ class Manifest:
     dimensions: Sequence[tuple[str, int]] = ()  #: variables and axes, and how many values each has
     words: Mapping[str, str] = field(default_factory=dict)  #: what {date}, {env.NAME} and the like stand for in it
     frozen: PlanHead | None = None  #: of a frozen plan: what it says of itself
-    notices: Notices = field(default_factory=Notices, repr=False, compare=False)
+    remarks: Remarks = field(default_factory=Remarks, repr=False, compare=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed, and most likely not meant; of the rows, what the last reading of them met."""
-        return self.notices.texts
+        return self.remarks.texts
 
     def rows(self) -> Iterator[Row]:
         """The rows in order, read anew by each call; memory does not grow with a table.
@@ -142,7 +142,7 @@ class _Reading:
         self._reach = Reach(source.path.parent, overrides.folders)
         self._batch_id_line: int | None = None
         self._budget_line: int | None = None
-        self._notices = Notices()
+        self._remarks = Remarks()
         self._words = words.Words(source.path.stem, overrides.moment, overrides.words_of)
 
     def document(self) -> Manifest:
@@ -160,7 +160,7 @@ class _Reading:
         if not isinstance(checked, ManifestDocument):
             entries.complain(checked)
             entries.look_through(top)
-        sweep = SweepReader(root, self._problems, parameters, self._reach, self._notices).read(top)
+        sweep = SweepReader(root, self._problems, parameters, self._reach, self._remarks).read(top)
         fixed = self._fixed(parameters)
         if not isinstance(checked, ManifestDocument) or parameters is None:
             raise self._problems.error()
@@ -181,7 +181,7 @@ class _Reading:
         entries = Entries(None, self._problems, parameters)
         reader = self._source_reader(checked, entries, parameters, {})
         sources = reader.from_file(0, entry, entries.common({}), found=self._source)
-        nothing = SweepReader(None, self._problems, parameters, self._reach, self._notices).read({})
+        nothing = SweepReader(None, self._problems, parameters, self._reach, self._remarks).read({})
         return self._made(checked, reader, sources, nothing, fixed)
 
     def _source_reader(
@@ -200,7 +200,7 @@ class _Reading:
             fixed_prefix=self._overrides.file_prefix,
             repeat=checked.repeat,
             splits=checked.split,
-            notices=self._notices,
+            remarks=self._remarks,
         )
 
     def _made(
@@ -226,7 +226,7 @@ class _Reading:
             words=self._words.all,
             fallback_prefix=batch_id,
             problems=partial(Problems, self._source.named),
-            notices=self._notices,
+            remarks=self._remarks,
         )
         named = {name for source in sources for name in source.form.names}
         named.update(without_choices("batch_id", self._overrides.batch_id or checked.batch_id or "").names)
@@ -251,7 +251,7 @@ class _Reading:
             label_types=reader.label_types,
             dimensions=[dimension for dimension in sweep.dimensions if dimension[0] not in unused_variables],
             words=self._words.to_record(named),
-            notices=self._notices,
+            remarks=self._remarks,
         )
 
     def _check_names(self, sources: Sequence[RowSource], sweep: Sweep, reader: SourceReader) -> list[str]:
@@ -275,7 +275,7 @@ class _Reading:
                 message = f"include: says nothing for {name}, which texts take."
                 self._problems.add(line, message, f"Give {name} a value.")
         for name in variables:
-            self._notices.note(
+            self._remarks.note(
                 f"the variable {name} is not used in any text", self._source.named, sweep.lines.get(name)
             )
         return variables
@@ -285,15 +285,15 @@ class _Reading:
         form, swept = source.form, {*sweep.variables, *sweep.axis_names}.difference(parameters.known)
         for name in sorted(swept.intersection(form.names).difference(form.names_asked, source.columns)):
             text = f"a tag or label takes {{{name}}}, which the prompt does not name: only its first value is made"
-            self._notices.note(text, *source.place)
+            self._remarks.note(text, *source.place)
         for name in sorted(source.columns.intersection(sweep.variables, sweep.axes.excluded_names)):
             text = f"{name} is a column here, and exclude looks at the variable {name} only"
-            self._notices.note(text, source.named, None)
+            self._remarks.note(text, source.named, None)
 
     def _look_at_flags(self, fixed: Mapping[str, ParamValue]) -> None:
         for name, value in fixed.items():
             if isinstance(value, str) and "{" in value:
-                self._notices.note(f"{name}: braces are sent as they stand", OVERRIDE, None)
+                self._remarks.note(f"{name}: braces are sent as they stand", OVERRIDE, None)
 
     def _budget(self, given: Budget, price: float | None) -> Budget:
         try:

@@ -14,9 +14,9 @@ from batchgen.manifest.document import Location
 from batchgen.manifest.entries import Entries, Values
 from batchgen.manifest.expansion import Form, RowSource
 from batchgen.manifest.names import did_you_mean
-from batchgen.manifest.notices import Notices
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
+from batchgen.manifest.remarks import Remarks
 from batchgen.manifest.schema import Column, FileEntry, PromptEntry, Target
 from batchgen.manifest.source import LARGEST_LIST, SEPARATED, Reach, Source
 from batchgen.manifest.tables import Table, open_table
@@ -42,7 +42,7 @@ class SourceReader:
     fixed_prefix: str | None  #: whatever the manifest says
     repeat: int
     splits: Collection[str]  #: the manifest's parts
-    notices: Notices  #: filled with what is allowed and most likely not meant
+    remarks: Remarks  #: filled with what is allowed and most likely not meant
     label_types: dict[str, str] = field(default_factory=dict)  #: filled with what tables say of their labels
     _seen_columns: set[str] = field(default_factory=set)
 
@@ -151,10 +151,10 @@ class SourceReader:
         found = _WILDCARD.search(prompt)
         if found is not None:
             instead = f"write {{{found[1]}}} and variables: {{{found[1]}: {{file: {found[1]}.txt}}}}"
-            self.notices.note(f"{found[0]} is sent as it stands; for a value of a list {instead}", file, line)
+            self.remarks.note(f"{found[0]} is sent as it stands; for a value of a list {instead}", file, line)
         if (several := _SEVERAL.search(prompt)) is not None:
             text = f"{several[0]} is sent as it stands; there is no choice of several at once here"
-            self.notices.note(text, file, line)
+            self.remarks.note(text, file, line)
 
     def _types(self, label_types: Mapping[str, str], source: Source) -> None:
         """Note what a table says of its labels; where two disagree, the column is text."""
@@ -165,14 +165,14 @@ class SourceReader:
                 self.label_types[label] = wider
                 if wider == "str":
                     text = f"the label {label} is {_NOUNS[kind]} here and {_NOUNS[known]} elsewhere; its column is text"
-                    self.notices.note(text, source.named, None)
+                    self.remarks.note(text, source.named, None)
 
     def _warn_of_others_parameters(self, columns: Columns, form: Form, source: Source) -> None:
         """A label that no text takes and that is called like a parameter of another API is hardly meant as a label."""
         for label in columns.label_types:
             if self.parameters.is_known_elsewhere(label) and label not in form.names and label not in self.columns:
                 text = f"{label} becomes a label; {self.parameters.profile.name} has no such parameter"
-                self.notices.note(text, source.named, None)
+                self.remarks.note(text, source.named, None)
 
     def _meanings(self, entry: FileEntry, location: Location) -> dict[str, Meaning]:
         meanings = {name: _meaning(target) for name, target in {**self.columns, **entry.columns}.items()}

@@ -11,9 +11,9 @@ from batchgen.errors import ManifestError
 from batchgen.manifest.axes import Dimension, Space, Value, read_range, spelling
 from batchgen.manifest.document import Location, Mark, Node, keys_at, line_of
 from batchgen.manifest.names import QUOTE, did_you_mean, shown, written
-from batchgen.manifest.notices import Notices
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
+from batchgen.manifest.remarks import Remarks
 from batchgen.manifest.source import Reach
 from batchgen.manifest.words import BUILT_IN
 
@@ -60,17 +60,17 @@ class SweepReader:
     Args:
         reach: the files that variables may name.
         parameters: of the profile; None if there is no such profile.
-        notices: filled with what is allowed and most likely not meant.
+        remarks: filled with what is allowed and most likely not meant.
     """
 
     def __init__(
-        self, root: Node | None, problems: Problems, parameters: Parameters | None, reach: Reach, notices: Notices
+        self, root: Node | None, problems: Problems, parameters: Parameters | None, reach: Reach, remarks: Remarks
     ) -> None:
         self._root = root
         self._problems = problems
         self._parameters = parameters
         self._reach = reach
-        self._notices = notices
+        self._remarks = remarks
 
     def read(self, top: Mapping[str, object]) -> Sweep:
         """What there is; with problems, what is sound of it."""
@@ -142,9 +142,9 @@ class SweepReader:
         if (repeated := _twice(column)) and "zip" not in location:  # there, they may well repeat beside others
             value = "null" if repeated[0] is None else shown(repeated[0])
             stand = "stands" if len(repeated) == 1 else f"and {len(repeated) - 1:,} more stand"
-            self._notices.note(f"{name}: {value} {stand} there more than once", source, line)
+            self._remarks.note(f"{name}: {value} {stand} there more than once", source, line)
         if len(column) <= _LONGEST_LOOKED_THROUGH and any(isinstance(one, str) and "{" in one for one in column):
-            self._notices.note(f"{name}: braces in its values mean nothing, they are sent as they stand", source, line)
+            self._remarks.note(f"{name}: braces in its values mean nothing, they are sent as they stand", source, line)
 
     def _zips(self, given: object) -> list[Dimension]:
         found: list[Dimension] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Different notices that are kept.
+#: Different remarks that are kept.
 _KEPT = 100
 
 
@@ -22,7 +22,7 @@ class _Met:
             self.count, self.last = self.count + 1, line
 
 
-class Notices:
+class Remarks:
     """Those of the document, and those of its rows, which the last reading of them met."""
 
     def __init__(self) -> None:
