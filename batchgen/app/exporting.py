@@ -49,9 +49,7 @@ def export(
     change = change or Change()
     if not form.HOLDS_IMAGES and change != Change():
         raise UsageError(f"{form.NAME} holds no images; leave out --convert, --quality and --resize.")
-    return formats.write(
-        folder.root, Path(dest), form, choice=choice or Choice(), change=change, begun=begun or (lambda _: _nobody)
-    )
+    return formats.write(folder.root, Path(dest), form, choice=choice or Choice(), change=change, begun=begun or nobody)
 
 
 def find_format(name: str, options: Mapping[str, Any]) -> Format:
@@ -80,5 +78,6 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _nobody(_: int) -> None:
+def nobody(_: int) -> Tick:
     """Where nobody watches."""
+    return lambda _: None

@@ -1,32 +1,59 @@
-"""An export into an object store: made beside the batch, then put there file by file; whole once its marker says so.
-
-Object stores rename nothing, so the marker is put first without counts, and last with them. Objects beside a marker of
-the same export are its own: its bytes are always the same, so one of the right length stays.
-"""
+"""An export into a place that is no folder: made here, beside the batch, then put there; whole there or not at all."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
-from batchgen.app.exporting import export
-from batchgen.errors import StorageFailed, UsageError
-from batchgen.export import Change, Choice, Exported, Format
-from batchgen.export.destination import MARKER
+from batchgen.app.bucket import Bucket
+from batchgen.app.exporting import export, nobody
+from batchgen.app.hub import Hub
+from batchgen.errors import UsageError
+from batchgen.export import Change, Choice, Exported, Format, origin_of
 from batchgen.export.source import Tick
+from batchgen.export.working import disk
+from batchgen.model import INDEX_NAME
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
 
-#: What a place begins with that is pushed to; others that fsspec knows were never tried.
-SCHEMES = ("s3",)
-#: Put last, so that no loader finds a header whose files are not there.
-_LAST = ("README.md",)
+class Place(Protocol):
+    """Where a finished export is put.
+
+    Args:
+        dest: the place as the user named it.
+
+    Raises:
+        UsageError: it names no place of that kind, or what is needed for it is not installed or not set.
+    """
+
+    def __init__(self, dest: str) -> None: ...
+
+    def look(self) -> None:
+        """See, before anything is made, that there is nothing else.
+
+        Raises:
+            UsageError: there is.
+            StorageFailed: it cannot be reached.
+        """
+
+    def put(self, made: Mapping[str, Path], begun: Callable[[int], Tick]) -> bool:
+        """Put the files of an export there; gives whether all of them were there already.
+
+        Args:
+            made: each file by its name in the export, in order; "" names an export that is one file.
+            begun: is told how many files there are, and gives what is told of the progress.
+
+        Raises:
+            UsageError: something else is there.
+            StorageFailed: it cannot be reached, or does not take them; the same call goes on.
+        """
+
+
+#: What a place begins with -> the kind of place. Others that fsspec knows were never tried.
+PLACES: Mapping[str, type[Place]] = {"s3": Bucket, "hf": Hub}
 
 
 def scheme_of(dest: str) -> str | None:
@@ -48,86 +75,64 @@ def push(
 
     Raises:
         UsageError: that kind of place is not known, or something else is there.
-        StorageFailed: the store cannot be reached, or does not take it; the same call goes on.
+        StorageFailed: the place cannot be reached, or does not take it; the same call goes on.
     """
-    files, root = _store(dest)
-    staging = _staging(Path(out), dest)
-    made = export(out, staging, form, choice=choice, change=change, begun=begun)
+    place = _place(dest)
+    beginning, staging = _staging(Path(out), dest, form, choice or Choice(), change or Change())
     try:
-        there_already = _put_folder(files, root, staging) if staging.is_dir() else _put_file(files, root, staging)
-    except (OSError, ValueError) as error:  # what s3fs makes of the store's answers
-        raise StorageFailed(
-            f"{dest} cannot be written: {error}. What is there is no whole export yet; mend that, and the same command "
-            "goes on."
-        ) from error
-    if staging.is_dir():
-        shutil.rmtree(staging)
-    else:
-        staging.unlink()
+        place.look()
+        made = export(out, staging, form, choice=choice, change=change, begun=begun)
+        _drop_others(beginning, staging)
+        there_already = place.put(_files(staging), begun or nobody)
+    except UsageError:  # it will not go on
+        _remove(staging)
+        raise
+    _remove(staging)
     return replace(made, place=dest, there_already=there_already)
 
 
-def _store(dest: str) -> tuple[AbstractFileSystem, str]:
-    scheme = scheme_of(dest)
-    if scheme not in SCHEMES:
-        known = " and ".join(f"{name}://" for name in SCHEMES)
+def _place(dest: str) -> Place:
+    scheme = scheme_of(dest) or ""
+    if scheme not in PLACES:
+        known = " and ".join(f"{name}://" for name in PLACES)
         raise UsageError(
             f"{dest}: there is no pushing to {scheme}://, only to {known}. Export to a folder, and put that where it "
-            "is to go, such as with `hf upload NAME FOLDER --repo-type dataset`."
+            "is to go."
         )
-    try:
-        from fsspec.core import url_to_fs
-
-        files, root = url_to_fs(dest)
-    except ImportError as error:
-        raise UsageError(f"{dest}: that needs s3fs. Run pip install 'batchgen[s3]' first.") from error
-    if "/" not in root.strip("/"):
-        raise UsageError(f"{dest} is a whole bucket. Name a place in it, such as {dest.rstrip('/')}/animals.")
-    return files, root.rstrip("/")
+    return PLACES[scheme](dest)
 
 
-def _staging(out: Path, dest: str) -> Path:
-    """Where the export is made: beside the batch, hidden, and found again by the same command."""
-    name = f".{out.resolve().name}.{hashlib.sha256(dest.encode()).hexdigest()[:10]}.push"
-    return out.resolve().with_name(name)
+def _staging(out: Path, dest: str, form: Format, choice: Choice, change: Change) -> tuple[str, Path]:
+    """Where the export is made: beside the batch, hidden, and found again by the same command.
+
+    Gives also what the names of all exports begin with that are made for that place.
+    """
+    batch = out.resolve()
+    beginning = f".{batch.name}.{hashlib.sha256(dest.encode()).hexdigest()[:10]}-"
+    index = batch / INDEX_NAME
+    origin = origin_of(index, form, choice, change).made_from[:10] if index.is_file() else ""
+    return beginning, batch.with_name(f"{beginning}{origin}.push")
 
 
-def _put_file(files: AbstractFileSystem, root: str, made: Path) -> bool:
-    """Whether it was there already."""
-    if files.exists(root):
-        if bytes(files.cat_file(root)) == made.read_bytes():
-            return True
-        raise UsageError(f"{root} holds something else. Nothing was changed; name another place or remove it.")
-    files.put_file(str(made), root)
-    return False
+def _drop_others(beginning: str, staging: Path) -> None:
+    """Remove what pushes to the same place left that were made of something else, such as of an earlier index."""
+    with disk(staging.parent):
+        others = [path for path in staging.parent.iterdir() if path.name.startswith((beginning, f".{beginning}"))]
+    for path in others:
+        if path != staging:
+            _remove(path)
 
 
-def _put_folder(files: AbstractFileSystem, root: str, made: Path) -> bool:
-    """Whether it was there already, and whole."""
-    whole = json.loads((made / MARKER).read_text(encoding="utf-8"))
-    there = _sizes(files, root)
-    found: dict[str, Any] = json.loads(files.cat_file(f"{root}/{MARKER}")) if MARKER in there else {}
-    if found == whole:
-        return True
-    begun = {**whole, "rows": {}}
-    if there and found != begun:
-        raise UsageError(f"{root} holds something else. Nothing was changed; name another place or remove it.")
-    files.pipe_file(f"{root}/{MARKER}", json.dumps(begun).encode())
-    for path in _in_order(made):
-        name = path.relative_to(made).as_posix()
-        if there.get(name) != path.stat().st_size:
-            files.put_file(str(path), f"{root}/{name}")
-    files.pipe_file(f"{root}/{MARKER}", json.dumps(whole).encode())
-    return False
+def _files(staging: Path) -> Mapping[str, Path]:
+    if staging.is_file():
+        return {"": staging}
+    paths = sorted(path for path in staging.rglob("*") if path.is_file())
+    return {path.relative_to(staging).as_posix(): path for path in paths}
 
 
-def _sizes(files: AbstractFileSystem, root: str) -> dict[str, int]:
-    files.invalidate_cache()
-    found: dict[str, dict[str, Any]] = files.find(root, detail=True)
-    return {name.removeprefix(f"{root}/"): int(about["size"]) for name, about in found.items()}
-
-
-def _in_order(made: Path) -> Iterator[Path]:
-    paths = sorted(path for path in made.rglob("*") if path.is_file() and path.name != MARKER)
-    yield from (path for path in paths if path.name not in _LAST)
-    yield from (path for path in paths if path.name in _LAST)
+def _remove(path: Path) -> None:
+    with disk(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

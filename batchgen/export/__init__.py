@@ -69,7 +69,7 @@ def write(
     """
     with Destination(path, batch, single_file=not form.HOLDS_IMAGES) as destination:
         index = destination.snapshot(batch / INDEX_NAME)
-        origin = _origin(index, form, choice, change)
+        origin = origin_of(index, form, choice, change)
         if (rows := destination.finished(origin)) is not None:
             destination.drop()
             return Exported(path=path, rows=rows, there_already=True)
@@ -87,7 +87,8 @@ def write(
     return Exported(path=path, rows=rows, there_already=False)
 
 
-def _origin(index: Path, form: Format, choice: Choice, change: Change) -> Origin:
+def origin_of(index: Path, form: Format, choice: Choice, change: Change) -> Origin:
+    """What decides the bytes of an export of that index."""
     decides = {"format": form.NAME, "options": asdict(form), "choice": asdict(choice), "change": asdict(change)}  # type: ignore[call-overload]
     with index.open("rb") as file:
         decides["index"] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -95,4 +96,4 @@ def _origin(index: Path, form: Format, choice: Choice, change: Change) -> Origin
     return Origin(made_from=made_from, made_by=", ".join(f"{name} {version(name)}" for name in _MAKERS))
 
 
-__all__ = ["FORMATS", "Change", "Choice", "Exported", "Format", "write"]
+__all__ = ["FORMATS", "Change", "Choice", "Exported", "Format", "origin_of", "write"]

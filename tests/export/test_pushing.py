@@ -120,7 +120,7 @@ def test_the_command_pushes_to_what_its_destination_names(batch: Path) -> None:
 @pytest.mark.parametrize(
     ("dest", "words"),
     [
-        ("hf://datasets/me/animals", "there is no pushing to hf://, only to s3://. Export to a folder.*hf upload"),
+        ("gs://shelf/animals", "there is no pushing to gs://, only to s3:// and hf://. Export to a folder"),
         ("s3://shelf", "is a whole bucket. Name a place in it, such as s3://shelf/animals"),
     ],
 )
