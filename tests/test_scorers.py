@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +34,8 @@ from batchgen.scoring import Picture, Unbelievable, believed
 from batchgen.simulator import Behaviour, Fixed, Simulator, background
 from tests.test_lifecycle import IMAGE
 
-EXAMPLE = Path(__file__).parent / "example_scorer"
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "tests/example_scorer"
 #: Installs a package that is not there but for its metadata: name, version, entry points.
 Install = Callable[[str, str, Mapping[str, str]], None]
 
@@ -224,6 +227,54 @@ def test_a_scorer_that_cannot_be_had_is_told_before_anything_is_sent(
 def test_a_scorer_comes_with_the_version_of_its_package() -> None:
     (found,) = find_scorers(["counting"])
     assert (found.name, found.version, dict(found.columns)) == ("counting", "1.0", {"number": "int", "word": "str"})
+
+
+#: A scorer that writes down what it has seen, and waits for good once that is enough.
+STUCK = """
+import os, threading
+class Stuck:
+    columns = {"number": "int"}
+    def score(self, picture):
+        with open(os.environ["SEEN"], "a") as seen:
+            seen.write(picture.sha256 + chr(10))
+        if open(os.environ["SEEN"]).read().count(chr(10)) == int(os.environ["ENOUGH"]):
+            with open(os.environ["TOLD"], "w") as told:
+                told.write("enough")
+            threading.Event().wait()
+        return {"number": int(picture.sha256[:6], 16) % 100}
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="waits for the scorer by a pipe with a name")
+def test_a_run_killed_while_images_are_scored_goes_on_with_those_that_are_left(
+    tmp_path: Path, install: Install
+) -> None:
+    (tmp_path / "site-packages/stuck.py").write_text(STUCK)
+    install("stuck", "1", {"stuck": "stuck:Stuck"})
+    path = manifest(tmp_path, "{score: [stuck], limits: {number: {at_least: 30}}}", [f"prompt {n}" for n in range(60)])
+    seen, told, record = (tmp_path / name for name in ("seen", "told", "accepted.jsonl"))
+    os.mkfifo(told)
+    behaviour = Behaviour(latency=Fixed(0), pictures="tiny")
+    simulator = Simulator(find_profile("simulator"), behaviour=behaviour, record=record)
+    with background(simulator) as url:
+        command = [sys.executable, "-m", "batchgen", "run", str(path), "-o", str(tmp_path / "out"), "--base-url", url]
+        places = {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site-packages"), str(ROOT)]), "SEEN": str(seen)}
+        environment = os.environ | places | {"TOLD": str(told), "ENOUGH": "90"}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+            assert told.read_text() == "enough"
+            run.kill()
+        before = {image.name: image.read_bytes() for image in (tmp_path / "out/images").iterdir()}
+        accepted = record.read_bytes()
+        done = subprocess.run(command, env=environment | {"ENOUGH": "-1"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr  # some images are below the limit
+    assert record.read_bytes() == accepted
+    kept = [*(tmp_path / "out/images").iterdir(), *(tmp_path / "out/.batchgen/rejected").iterdir()]
+    assert {image.name: image.read_bytes() for image in kept} == before
+    frame = pd.read_parquet(tmp_path / "out/metadata.parquet")
+    assert list(frame.score_number) == [int(sha256[:6], 16) % 100 for sha256 in frame.sha256]
+    assert ((frame.status == "rejected") == (frame.score_number < 30)).all()
+    assert len(seen.read_text().split()) - 120 == 90 - 64  # 32 requests of two images are put down at a time
+    assert check(tmp_path / "out").flaws == ()
 
 
 NUMBERS = st.integers() | st.floats() | st.booleans() | st.none() | st.text()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from batchgen.app.exporting import find_format
 from batchgen.app.pushing import push
 from batchgen.errors import StorageFailed, UsageError
 from batchgen.export.destination import MARKER
-from tests.export.batches import odd_batch
+from tests.export.batches import make_batch, odd_batch
 from tests.export.exports import contents, exported
 
 s3fs = pytest.importorskip("s3fs")
@@ -88,6 +90,29 @@ def test_a_push_that_was_interrupted_goes_on_and_is_whole_then(batch: Path, buck
     bucket.files.pipe(f"shelf/cut/{MARKER}", (marker[: marker.index('"rows"')] + '"rows": {}}').encode())
     assert not push(batch, "s3://shelf/cut", form).there_already
     assert bucket.fetch("cut", tmp_path / "again") == whole
+
+
+def test_a_push_killed_in_its_middle_goes_on_and_puts_nothing_twice(tmp_path: Path, bucket: Bucket) -> None:
+    batch = make_batch(tmp_path / "batch", 150)
+    bucket.files.mkdir("versions")
+    versioning = {"Status": "Enabled"}
+    bucket.files.call_s3("put_bucket_versioning", Bucket="versions", VersioningConfiguration=versioning)
+    command = [sys.executable, "-W", "ignore", "-m", "batchgen", "export", str(batch), "s3://versions/cut"]
+    command += ["--to", "imagefolder"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while len(there := bucket.files.find("versions/cut")) < 30:
+            assert process.poll() is None
+        process.kill()
+    assert len(there) < 150
+    assert json.loads(bucket.files.cat(f"versions/cut/{MARKER}"))["rows"] == {}  # not whole, as it says itself
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    bucket.files.get("versions/cut", str(tmp_path / "there"), recursive=True)
+    assert contents(tmp_path / "there") == contents(exported(batch, tmp_path / "here", "imagefolder"))
+    versions = bucket.files.call_s3("list_object_versions", Bucket="versions", MaxKeys=1_000)["Versions"]
+    put = Counter(version["Key"] for version in versions)
+    assert put.pop(f"cut/{MARKER}") == 3  # twice that it has begun, and that it is whole
+    assert sum(put.values()) <= len(put) + 1  # but for the one that was on its way
+    assert [path.name for path in tmp_path.iterdir() if ".push" in path.name] == []
 
 
 def test_a_place_that_holds_something_else_is_refused_and_left_alone(
