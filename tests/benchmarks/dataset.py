@@ -1,10 +1,11 @@
-"""What the index and the exports cost, beside webdataset's own writer on the same images.
+"""What the index and the exports cost, beside the writers of webdataset and img2dataset on the same images.
 
     python -m tests.benchmarks.dataset                                 # about ten minutes
     python -m tests.benchmarks.dataset --images 500 --rows 20000 --rounds 1
 
 Each contender is a process of its own, measured from outside; they take turns, round after round, and the figures are
-medians. Exports read every image, compare it with its hash and flush what they write; webdataset's writer does neither.
+medians. Exports read every image, compare it with its hash and flush what they write; the other writers do neither.
+img2dataset lives in an environment of its own: `IMG2DATASET` names its Python; without it, it is left out.
 """
 
 from __future__ import annotations
@@ -106,10 +107,10 @@ def by_shard_writer(batch: Path, dest: Path) -> None:
             )
 
 
-def measure(*arguments: str) -> tuple[float, float, float]:
+def measure(*arguments: str, python: str = sys.executable) -> tuple[float, float, float]:
     """Seconds, CPU seconds and most memory in MB of a process of Python."""
     began = time.perf_counter()
-    process = os.posix_spawn(sys.executable, [sys.executable, *arguments], os.environ)
+    process = os.posix_spawn(python, [python, *arguments], os.environ)
     _, status, usage = os.wait4(process, 0)
     if status:
         sys.exit(f"{' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
@@ -133,15 +134,28 @@ EXPORTS: Mapping[str, Callable[[Path, Path], list[str]]] = {
 }
 
 
+#: A Python, and the words for it that make an export of a batch in a folder.
+Contender = tuple[str, Callable[[Path, Path], list[str]]]
+
+
+def contenders() -> Mapping[str, Contender]:
+    """All that can be measured here, by name."""
+    found = {name: (sys.executable, command) for name, command in EXPORTS.items()}
+    if python := os.environ.get("IMG2DATASET"):
+        script = str(Path(__file__).with_name("clients") / "img2dataset_writer.py")
+        found["img2dataset's writer"] = (python, lambda batch, dest: ["-P", script, str(batch), str(dest)])
+    return found
+
+
 def measure_exports(folder: Path, images: int, rounds: int) -> None:
     """A table of what each export takes."""
     batch, dest = folder / "batch", folder / "dest"
     make_batch(batch, images)
     size = sum(path.stat().st_size for path in (batch / "images").iterdir()) / 1e6
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in EXPORTS}
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in contenders()}
     for _ in range(rounds):
-        for name, command in EXPORTS.items():
-            found[name].append(measure(*command(batch, dest)))
+        for name, (python, command) in contenders().items():
+            found[name].append(measure(*command(batch, dest), python=python))
             rmtree(dest)
     print(f"\n{images:,} images, {size:.0f} MB; medians of {rounds} rounds\n")
     print("| export | images/s | MB/s | CPU s per 1,000 images | peak MB |\n|---|---|---|---|---|")

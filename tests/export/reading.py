@@ -65,13 +65,32 @@ def _by_datasets(path: str, **options: Any) -> dict[str, Rows]:
         return {str(split): [_seen(row) for row in rows] for split, rows in loaded.items()}
 
 
-def _by_webdataset(path: str) -> dict[str, Rows]:
+def _by_webdataset(path: str, only: str | None = None) -> dict[str, Rows]:
     import webdataset
 
     found: dict[str, Rows] = {}
     for shard in sorted(Path(path).glob("*.tar")):
         samples = webdataset.WebDataset(str(shard), shardshuffle=False).decode("pil")
+        if only is not None:
+            samples = samples.to_tuple(only).map(lambda pictures: {only: pictures[0]})
         found.setdefault(shard.name.split("-")[0], []).extend(map(_seen, samples))
+    return found
+
+
+def _by_dali(path: str, only: str) -> dict[str, Rows]:
+    """As NeMo Curator reads, but for the GPU."""
+    from nvidia.dali import fn, pipeline_def, types
+
+    @pipeline_def(batch_size=1, num_threads=1, device_id=None)  # type: ignore[untyped-decorator]
+    def pipeline(shard: str) -> Any:
+        files = fn.readers.webdataset(paths=[shard], ext=[only], missing_component_behavior="skip", name="shard")
+        return fn.decoders.image(files, device="cpu", output_type=types.RGB)
+
+    found: dict[str, Rows] = {}
+    for shard in sorted(Path(path).glob("*.tar")):
+        made = pipeline(str(shard))
+        rows = [{only: {"pixel": made.run()[0].at(0)[0, 0].tolist()}} for _ in range(made.epoch_size("shard"))]
+        found.setdefault(shard.name.split("-")[0], []).extend(rows)
     return found
 
 
@@ -115,6 +134,7 @@ def _by_mlcroissant(path: str) -> dict[str, Rows]:
 _READERS: dict[str, Callable[..., dict[str, Rows]]] = {
     "datasets": _by_datasets,
     "webdataset": _by_webdataset,
+    "dali": _by_dali,
     "duckdb": _by_duckdb,
     "polars": _by_polars,
     "pandas": _by_pandas,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from batchgen import index
 from batchgen.app import proving
 from batchgen.app.proving import Verdict, difference, prove
 from batchgen.app.readers import Loaded, Reader
@@ -94,6 +96,15 @@ def test_croissant_is_valid_and_its_records_load(readers: Readers, folder: Path)
     ]
 
 
+def test_croissant_has_every_word_that_is_required_or_recommended(folder: Path) -> None:
+    told = json.loads((folder / "croissant.json").read_text())
+    required = {"@context", "@type", "conformsTo", "name", "description", "license", "url", "creator", "datePublished"}
+    assert required | {"version", "prov:wasGeneratedBy"} <= told.keys()
+    assert (told["@type"], told["conformsTo"]) == ("sc:Dataset", "http://mlcommons.org/croissant/1.1")
+    hashes = [one.get("sha256") for one in told["distribution"] if one["@type"] == "cr:FileObject"]
+    assert hashes == [hashlib.sha256((folder / "metadata.parquet").read_bytes()).hexdigest()]
+
+
 def test_croissant_says_where_the_images_come_from(folder: Path) -> None:
     told = json.loads((folder / "croissant.json").read_text())
     activity = told["prov:wasGeneratedBy"]
@@ -103,6 +114,22 @@ def test_croissant_says_where_the_images_come_from(folder: Path) -> None:
 
 
 # The rules, without a reader
+
+
+def test_no_column_is_a_number_that_loaders_do_not_hold(folder: Path) -> None:
+    kinds = {str(field.type) for field in index.read_schema(folder / "metadata.parquet")}
+    assert [kind for kind in kinds if kind.startswith("uint")] == []
+
+
+def test_the_index_has_the_columns_that_were_promised(folder: Path) -> None:
+    promised = """
+        request_key row_index sample_index batch_id file_prefix run_id manifest_sha256 file_name sha256 bytes
+        format width height phash prompt negative_prompt provider model endpoint num_inference_steps
+        guidance_scale requested_width requested_height seed params_json job_id source_url response_json
+        status error_class error_message http_status attempts submitted_at completed_at downloaded_at
+        latency_s cost split
+    """
+    assert set(promised.split()) <= set(index.read_schema(folder / "metadata.parquet").names)
 
 
 def test_a_whole_batch_breaks_no_rule(folder: Path) -> None:

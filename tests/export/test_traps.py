@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.export.batches import picture
+from tests.export.batches import described, make_batch, picture
 from tests.export.reading import Readers
 
 
@@ -29,7 +30,7 @@ def folder_of(place: Path, *names: str) -> Path:
     return place
 
 
-def table(path: Path, **columns: list[Any]) -> None:
+def table(path: Path, **columns: Any) -> None:
     pq.write_table(pa.table(columns), path)
 
 
@@ -103,6 +104,28 @@ def test_two_files_of_a_row_are_two_images(readers: Readers, tmp_path: Path) -> 
     assert row["chosen"]["pixel"][0] + 1 == row["rejected"]["pixel"][0]
 
 
+def test_a_number_of_64_bits_without_a_sign_is_none_that_loaders_hold(readers: Readers, tmp_path: Path) -> None:
+    folder_of(tmp_path, "a.png")
+    table(tmp_path / "metadata.parquet", file_name=["a.png"], phash=pa.array([2**63], pa.uint64()))
+    with pytest.raises(ValueError, match=r"(?i)overflow|out of bounds|too large|int64"):
+        readers.read("datasets", "imagefolder", data_dir=str(tmp_path))
+
+
+def test_columns_of_every_other_kind_are_taken(readers: Readers, tmp_path: Path) -> None:
+    folder_of(tmp_path, "a.png")
+    table(
+        tmp_path / "metadata.parquet",
+        file_name=["a.png"],
+        struct=[{"a": 1}],
+        several=[[1, 2]],
+        word=pa.array(["fox"]).dictionary_encode(),
+        at=pa.array([0], pa.timestamp("us", "UTC")),
+    )
+    (row,) = readers.read("datasets", "imagefolder", data_dir=str(tmp_path))["train"]
+    assert (row["struct"], row["several"]) == ({"a": 1}, [1, 2])
+    assert str(row["at"]).startswith("1970-01-01")
+
+
 @pytest.mark.parametrize("hint", [True, False])
 def test_images_in_parquet_are_plain_values_unless_the_schema_says_what_they_are(
     readers: Readers, tmp_path: Path, hint: bool
@@ -153,3 +176,27 @@ def test_a_table_beside_shards_is_loaded_in_their_place(readers: Readers, tmp_pa
     table(tmp_path / "train-000000.parquet", prompt=["x"])
     (row,) = readers.read("datasets", str(tmp_path))["train"]
     assert set(row) == {"prompt"}
+
+
+#: NVIDIA's DALI, by which NeMo Curator reads, is a gigabyte; where it is not installed, webdataset is asked the same.
+ASKING_FOR_JPG = ["webdataset", "dali"] if find_spec("nvidia") and find_spec("nvidia.dali") else ["webdataset"]
+
+
+@pytest.mark.parametrize("reader", ASKING_FOR_JPG)
+def test_who_asks_for_jpg_alone_finds_nothing_else(readers: Readers, tmp_path: Path, reader: str) -> None:
+    for kind in ("png", "jpg"):
+        samples = [{f"{n}.{kind}": picture(n, format=kind), f"{n}.txt": b"fox"} for n in range(3)]
+        shard(tmp_path / kind / "train-000000.tar", *samples)
+    assert len(readers.read(reader, tmp_path / "jpg", only="jpg")["train"]) == 3
+    with pytest.raises(ValueError, match=r"\w"):
+        readers.read(reader, tmp_path / "png", only="jpg")
+
+
+@pytest.mark.parametrize("key", ["conformsTo", "license", "datePublished"])  # of others, mlcroissant says nothing
+def test_croissant_without_one_of_its_words_is_complained_of(readers: Readers, tmp_path: Path, key: str) -> None:
+    batch = described(make_batch(tmp_path / "batch", 2))
+    told = json.loads((batch / "croissant.json").read_text())
+    del told[key]
+    (batch / "croissant.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=r"\w"):
+        readers.read("mlcroissant", batch / "croissant.json")
