@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import batchgen
 from batchgen import Settings
+from batchgen.adapters.journal import JournalView
 from batchgen.adapters.journal.database import event_json
 from batchgen.adapters.profiles import find_profile
 from batchgen.adapters.scorers import find_scorers
@@ -145,6 +146,31 @@ def test_a_batch_that_is_done_is_scored_when_a_scorer_is_named_later(tmp_path: P
     assert len(counting) == 4
     assert list(frame.score_number) == [5, 5, 15, 15]
     assert "score_number" not in run(tmp_path, "{}")
+
+
+@pytest.mark.parametrize(
+    "checks",
+    [
+        "{score: [counting], limits: {number: {at_most: 6}}}",
+        "{duplicates: reject-near}",
+        "{blank: reject, on_reject: replace}",
+    ],
+)
+@pytest.mark.usefixtures("counting")
+def test_a_batch_that_is_done_and_screened_is_idle_until_its_checks_or_images_change(
+    tmp_path: Path, checks: str
+) -> None:
+    def runs() -> int:
+        with JournalView(tmp_path / "out/.batchgen/journal.sqlite") as journal:
+            return len(journal.runs())
+
+    for _ in range(3):
+        run(tmp_path, checks)
+        assert runs() == 1
+    run(tmp_path, checks, prompts=("A fox", "An owl at night", "A cat"))
+    assert runs() == 2
+    run(tmp_path, checks.replace("{", "{replacements: 9, ", 1), prompts=("A fox", "An owl at night", "A cat"))
+    assert runs() == 3
 
 
 def test_another_version_of_a_scorer_sees_all_images_anew(

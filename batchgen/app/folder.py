@@ -75,6 +75,11 @@ class BatchFolder:
         return self.state / "history.jsonl"
 
     @property
+    def screened(self) -> Path:
+        """Of which batch all images were screened, and by what."""
+        return self.state / "screened"
+
+    @property
     def cleaned(self) -> Path:
         """There if the batch was cleaned away, but for its plan."""
         return self.state / "cleaned"

@@ -29,8 +29,8 @@ def bring_up_to_date(folder: BatchFolder, plan: PlanFile, facts: BatchFacts) -> 
         StorageFailed: the disk does not take it.
     """
     with JournalView(folder.journal) as journal:
-        stamp = _stamp(plan, journal)
-        if index.is_current(folder.index, stamp) and not lacking(folder):
+        now = stamp(plan, journal)
+        if index.is_current(folder.index, now) and not lacking(folder):
             return
         _write(folder.index, plan, facts, journal)
     _describe(folder)
@@ -97,7 +97,7 @@ def is_true(folder: BatchFolder, plan: PlanFile) -> bool:
     """Whether the index is, to the byte, what plan and journal amount to."""
     facts = facts_of(folder)
     with JournalView(folder.journal) as journal, tempfile.TemporaryDirectory(prefix="batchgen-") as elsewhere:
-        if not index.is_current(folder.index, _stamp(plan, journal)):
+        if not index.is_current(folder.index, stamp(plan, journal)):
             return False
         anew = Path(elsewhere) / folder.index.name
         _write(anew, plan, facts, journal)
@@ -122,17 +122,17 @@ def facts_of(folder: BatchFolder) -> BatchFacts:
 
 
 def _write(path: Path, plan: PlanFile, facts: BatchFacts, journal: JournalView) -> None:
-    label_types, stamp = plan.head.label_types, _stamp(plan, journal)
     index.write(
         path,
         plan,
         journal.records,
         facts=replace(facts, spending=asdict(accounting.spending(journal.tallies()))),
-        label_types=label_types,
-        stamp=stamp,
+        label_types=plan.head.label_types,
+        stamp=stamp(plan, journal),
         firsts=SpillingFirsts,
     )
 
 
-def _stamp(plan: PlanFile, journal: JournalView) -> str:
+def stamp(plan: PlanFile, journal: JournalView) -> str:
+    """What changes whenever anything does that a batch asks for or has."""
     return f"{plan.head.fingerprint}:{plan.head.keys_sha256}:{journal.last_event()}"

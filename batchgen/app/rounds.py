@@ -13,6 +13,7 @@ from batchgen.adapters.plan_file import PlanFile, freeze
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.opening import several
+from batchgen.app.screened import put_down
 from batchgen.app.screening import Screening
 from batchgen.checks import OnReject
 from batchgen.lifecycle import Record, State
@@ -55,10 +56,13 @@ class Rounds:
             StorageFailed: the disk or the journal does not take it.
         """
         await self.screen()
-        if self.screening.checks.on_reject is not OnReject.REPLACE or self.screening.over():
+        if self.screening.over():
             return None
-        requests = await asyncio.to_thread(self._planned)
-        return PlanFeed(_Round(requests), self.journal) if requests else None
+        if self.screening.checks.on_reject is OnReject.REPLACE and (requests := await asyncio.to_thread(self._planned)):
+            return PlanFeed(_Round(requests), self.journal)
+        if self.screening.whole:
+            await asyncio.to_thread(put_down, self.folder, self.screening.checks, self.screening.scorers)
+        return None
 
     def _planned(self) -> list[Request]:
         """The replacements that are due, once they are in the frozen plan."""

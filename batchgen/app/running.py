@@ -42,6 +42,7 @@ from batchgen.app.preview import read_for
 from batchgen.app.reporting import report
 from batchgen.app.result import RunResult
 from batchgen.app.rounds import Rounds
+from batchgen.app.screened import was_screened
 from batchgen.app.screening import Note, Screening, scorers_for
 from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.app.switch import StopSwitch
@@ -220,7 +221,8 @@ async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switc
     """Carry the plan as far as it goes."""
     feed: PlanFeed | None = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
     idle = feed is None or await feed.is_empty()
-    if idle and not batch.checks.of_the_batch:
+    screened = partial(was_screened, batch.folder, batch.checks, batch.scorers)
+    if idle and (not batch.checks.of_the_batch or await asyncio.to_thread(screened)):
         return _Outcome()
     if not idle:
         _must_have_its_key(batch)

@@ -62,6 +62,7 @@ class Screening:
     scorers: Sequence[InstalledScorer]
     note: Note
     over: Callable[[], bool]
+    whole: bool = True  #: whether nothing was left that a later run is to try again
     _failures: dict[str, int] = field(default_factory=dict)  #: in a row, by scorer
 
     async def screen(self, plan: Iterable[Request]) -> None:
@@ -117,12 +118,13 @@ class Screening:
         return image
 
     def _lacks(self, image: StoredImage, one: InstalledScorer) -> bool:
-        if image.rejected is not None or self._failures.get(one.name, 0) >= _FAILURES_IN_A_ROW:
-            return False
         scored = image.scores.get(one.name)
-        return scored is None or scored.version != one.version
+        if image.rejected is not None or (scored is not None and scored.version == one.version):
+            return False
+        return self._failures.get(one.name, 0) < _FAILURES_IN_A_ROW
 
     def _failed(self, one: InstalledScorer, image: StoredImage, error: Exception) -> None:
+        self.whole = False
         failures = self._failures[one.name] = self._failures.get(one.name, 0) + 1
         reason = f"{type(error).__name__}: {error}"
         self.note("scorer.failed", scorer=one.name, file_name=image.file_name, reason=reason)
@@ -157,7 +159,10 @@ class Screening:
         if self.checks.on_reject is OnReject.KEEP:
             return replace(image, findings=findings)
         moved = store.set_aside(image.file_name)
-        return image if moved is None else replace(image, file_name=moved, findings=findings, rejected=verdict.rejected)
+        if moved is None:
+            self.whole = False
+            return image
+        return replace(image, file_name=moved, findings=findings, rejected=verdict.rejected)
 
 
 def _event(record: Record, judged: Mapping[str, StoredImage]) -> ImagesJudged | None:
