@@ -280,6 +280,7 @@ class PlanHead:
     keys_sha256: str = ""  #: of its request keys in order; 64 hex digits
     requests: int = 0
     samples: int = 0
+    replacements: int = 0  #: of the requests, each for one sample in another's place
     elsewhere: int = 0  #: requests that were left out because other batches had them
     label_types: Mapping[str, str] = field(default_factory=dict)  #: label -> int, float, bool or str; in order
     manifest: str = ""  #: the file, as the user named it
@@ -297,6 +298,11 @@ class PlanHead:
     card: CardFacts = field(default_factory=CardFacts)
     budget: Budget = NO_BUDGET
     provenance: bool = False  #: whether image files say where they come from
+
+    @property
+    def wanted(self) -> int:
+        """Images that the batch is to have, whatever is asked for in place of rejected ones."""
+        return self.samples - self.replacements
 
     def to_json(self) -> str:
         """As text that `from_json` takes."""

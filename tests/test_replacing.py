@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchgen
-from batchgen import InDoubt, RunResult, Settings, Status
+from batchgen import InDoubt, RunResult, Settings, Status, status
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.profiles import find_profile
@@ -85,6 +85,9 @@ def test_each_row_has_as_many_images_as_were_wanted_although_some_were_rejected(
     assert len(place.jobs()) == 6 + rejected
     assert result.account.spending.total == 12 + rejected
     assert [body["samples"] for body in place.jobs()[6:]] == [1] * rejected
+    assert words.result_text(result, again=["x"]).startswith(f"12 of 12 images stored in {place.out}")
+    found = status(place.out)
+    assert (found.wanted, found.stored) == (12, 12)
     assert f"{rejected} rejected by a check" in words.result_text(result, again=["x"])
     assert f"{result.replaced} replaced, 0 given up" in words.result_text(result, again=["x"])
 

@@ -137,6 +137,7 @@ def freeze(entries: Iterable[Request | Duplicate | Elsewhere], path: Path, origi
             keys_sha256=count.keys.hexdigest(),
             requests=count.requests,
             samples=count.samples,
+            replacements=count.replacements,
             elsewhere=count.elsewhere,
             label_types={name: _COLUMN[kind] for name, kind in count.label_types.items()},
         )
@@ -162,6 +163,7 @@ class _Count:
         self._declared = declared
         self.requests = 0
         self.samples = 0
+        self.replacements = 0
         self.elsewhere = 0
         self.keys = hashlib.sha256()
         self.label_types: dict[str, str] = {}
@@ -176,6 +178,7 @@ class _Count:
     def line(self, request: Request) -> dict[str, object]:
         self.requests += 1
         self.samples += request.samples
+        self.replacements += request.replaces is not None
         self.keys.update(request.key.encode() + b"\n")
         labels = {self._spelling.setdefault(name.lower(), name): value for name, value in request.labels.items()}
         for name, value in labels.items():

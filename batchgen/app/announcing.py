@@ -108,7 +108,7 @@ def _line(summary: Mapping[str, Any]) -> str:
     """The ending in a line, for people."""
     batch = summary.get("batch_id") or summary["manifest"]
     images = summary.get("images")
-    counts = "" if not images else f", {images['stored']} of {sum(images.values())} images stored"
+    counts = "" if not images else f", {images['stored']} of {summary['wanted']} images stored"
     reason = f": {summary['reason']}" if summary["reason"] else ""
     return f"{batch}: exit code {summary['exit_code']}{counts}{reason}"
 

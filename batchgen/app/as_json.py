@@ -56,6 +56,7 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "out": str(result.out),
         "batch_id": result.batch_id,
         "run_id": result.run_id,
+        "wanted": result.wanted,
         "images": {status.value: number for status, number in result.samples.items()},
         "findings": dict(result.findings),
         "replaced": result.replaced,

@@ -24,7 +24,8 @@ class RunResult:
     out: Path  #: the batch folder
     batch_id: str
     run_id: RunId
-    samples: Mapping[Status, int]  #: images wanted, by what became of them
+    wanted: int = 0  #: images; those asked for in place of others count once
+    samples: Mapping[Status, int]  #: images asked for or to be asked for, by what became of them
     findings: Mapping[str, int]  #: stored images of which a check found something, by what it found
     replaced: int = 0  #: rejected images that have another one in their place
     unreplaced: int = 0  #: rejected images that have none

@@ -164,7 +164,7 @@ async def _run_held(
         under_way=await asyncio.to_thread(_under_way, folder),
     )
     unfinished = await asyncio.to_thread(_unfinished, folder, settings)
-    return replace(result, elsewhere=plan.head.elsewhere, unfinished=unfinished)
+    return replace(result, wanted=plan.head.wanted, elsewhere=plan.head.elsewhere, unfinished=unfinished)
 
 
 def _index_anew(batch: _Batch) -> None:
@@ -319,7 +319,7 @@ def _progress(batch: _Batch, limits: RunLimits) -> Progress:
     with JournalView(batch.folder.journal) as journal:
         stored = journal.tallies().get(State.STORED)
     return Progress(
-        wanted=batch.plan.head.samples,
+        wanted=batch.plan.head.wanted,
         stored=0 if stored is None else stored.images,
         concurrency=limits.concurrency,
         simulated=batch.manifest.profile.simulated,

@@ -39,7 +39,7 @@ class BatchStatus:
     running: bool  #: whether a run holds the folder now
     runs: int
     requests: Mapping[State, int]  #: by state; those never reached count as planned
-    wanted: int  #: images
+    wanted: int  #: images; those asked for in place of others count once
     stored: int  #: images
     attempts: int  #: submissions that reached the API, or may have
     account: Account  #: what all runs have spent, of what may be spent
@@ -81,7 +81,7 @@ def status(out: Path | str) -> BatchStatus:
         running=running,
         runs=runs,
         requests={state: requests.get(state, 0) for state in State},
-        wanted=plan.head.samples,
+        wanted=plan.head.wanted,
         stored=sum(tally.images for tally in tallies.values()),
         attempts=sum(tally.attempts for tally in tallies.values()),
         account=account,

@@ -48,8 +48,7 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
         again: the command line, for what to do next.
     """
     counts = result.samples
-    wanted = sum(counts.values())
-    lines = [f"{counts[Status.STORED]:,} of {plural(wanted, 'image')} stored in {result.out}"]
+    lines = [f"{counts[Status.STORED]:,} of {plural(result.wanted, 'image')} stored in {result.out}"]
     if result.elsewhere:
         lines.append(f"  {plural(result.elsewhere, 'request')} left out: other batches have them")
     if counts[Status.REJECTED]:
