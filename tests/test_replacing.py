@@ -166,6 +166,20 @@ def test_an_edit_of_the_manifest_keeps_replacements_and_pays_for_none_again(tmp_
     assert again.frame().equals(second.frame())
 
 
+def test_a_lost_plan_is_made_anew_with_the_replacements_that_were_paid_for(tmp_path: Path) -> None:
+    place = Place(tmp_path, blank=0.6)
+    manifest = place.manifest("{blank: reject, on_reject: replace, replacements: 20}")
+    before, plan = place.run(manifest), place.out / ".batchgen/plan.parquet"
+    paid, planned = len(place.jobs()), list(PlanFile(plan))
+    assert max(request.replaces.number for request in planned if request.replaces) > 1
+    plan.unlink()
+    after = place.run(manifest)
+    assert len(place.jobs()) == paid
+    assert list(PlanFile(plan)) == planned
+    assert after.frame().request_key.tolist() == before.frame().request_key.tolist()
+    assert after.exit_code == 0
+
+
 def test_each_fanned_out_sample_with_a_seed_is_replaced_by_another_seed(tmp_path: Path) -> None:
     place = Place(tmp_path, blank=0.5, profile="image-v1")
     checks = "{blank: reject, on_reject: replace, replacements: 20}"

@@ -18,6 +18,7 @@ from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app import accounting
 from batchgen.app.earlier import EarlierBatches
 from batchgen.app.folder import BatchFolder
+from batchgen.app.replanning import planned_anew, several
 from batchgen.app.settings import Settings
 from batchgen.app.wholeness import must_have_forgotten_nothing
 from batchgen.budget import NOTHING_SPENT, Account
@@ -124,11 +125,11 @@ class OpenedBatch(KnownBatch):
             StorageFailed: at the end; the plan is lost, and something was paid for of which the manifest knows nothing.
         """
         unknown = set(self._paid()) if self.plan is None else set()
-        for entry in self._planned().entries():
-            if isinstance(entry, Request):
-                unknown.discard(entry.key)
-            if not isinstance(entry, Duplicate):
-                yield entry
+        planned = (entry for entry in self._planned().entries() if not isinstance(entry, Duplicate))
+        if unknown:
+            yield from planned_anew(planned, self.records, self._manifest.profile, unknown=unknown)
+        else:
+            yield from planned
         if unknown:
             raise StorageFailed(
                 f"{self._folder.plan} is missing or damaged, and the manifest does not ask for {len(unknown)} requests "
@@ -201,13 +202,6 @@ class OpenedBatch(KnownBatch):
                 f"{self._manifest.path} is the plan of the batch in {self._folder.root} itself, and --limit would cut "
                 "it short for good. Nothing was sent; submit less with --max-images, or name another --out."
             )
-
-
-def several(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
-    """As many at once as are looked up in the journal together."""
-    stream = iter(entries)
-    while some := list(islice(stream, _LOOKED_UP_AT_ONCE)):
-        yield some
 
 
 def must_have_its_journal(folder: BatchFolder) -> None:

@@ -12,11 +12,11 @@ from batchgen.adapters.journal import SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile, freeze
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
-from batchgen.app.opening import several
+from batchgen.app.replanning import several
 from batchgen.app.screened import put_down
 from batchgen.app.screening import Screening
 from batchgen.checks import OnReject
-from batchgen.lifecycle import Record, State
+from batchgen.lifecycle import Record
 from batchgen.model import Request, RequestKey
 from batchgen.planning import replacement
 from batchgen.profile import Profile
@@ -89,7 +89,7 @@ class Rounds:
         rejected: dict[_Place, Request] = {}
         latest: dict[_Place, tuple[int, bool]] = {}
         for request, record in self._with_records(plan):
-            gone = _rejected_samples(record)
+            gone = record.rejected_samples
             if request.replaces is not None:
                 place = (request.replaces.of, request.sample)
                 latest[place] = max(latest.get(place, (0, False)), (request.replaces.number, bool(gone)))
@@ -101,12 +101,6 @@ class Rounds:
         for some in several(plan):
             records = self.journal.records([request.key for request in some])
             yield from ((request, records.get(request.key, Record())) for request in some)
-
-
-def _rejected_samples(record: Record) -> list[int]:
-    if record.state is not State.STORED:
-        return []
-    return [image.sample for image in record.images if image.rejected is not None]
 
 
 class _Round:

@@ -12,7 +12,7 @@ from batchgen.adapters.file_store import FileStore
 from batchgen.adapters.journal import SQLiteJournal
 from batchgen.adapters.scorers import InstalledScorer, find_scorers
 from batchgen.adapters.spilling import SpillingFirsts
-from batchgen.app.opening import several
+from batchgen.app.replanning import several
 from batchgen.checks import Checks, OnReject
 from batchgen.errors import UsageError
 from batchgen.lifecycle import ImagesJudged, Record, State
