@@ -9,6 +9,7 @@ import zlib
 from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from batchgen.adapters import image_check
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.checks import Decode
 from batchgen.errors import ResultUnavailable
+from batchgen.review.contact_sheet import thumbnail
 from batchgen.testing import tiny_png
 
 CHECK = PillowCheck()
@@ -75,6 +77,16 @@ def test_a_whole_image_is_verified_by_its_bytes(name: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_a_png_of_any_colour_type_is_taken(mode: str) -> None:
     assert CHECK.verify(saved("PNG", Image.new(mode, (5, 4)))).width == 5
+
+
+def test_a_palette_with_transparent_colours_warns_nobody_and_changes_no_hash(tmp_path: Path) -> None:
+    picture = Image.new("P", (64, 64))
+    picture.putpalette([(7 * n) % 256 for n in range(768)])
+    picture.putdata([n % 256 for n in range(64 * 64)])
+    seen_through = saved("PNG", picture, transparency=bytes(range(256)))
+    assert CHECK.verify(seen_through).phash == CHECK.verify(saved("PNG", picture)).phash
+    (tmp_path / "a.png").write_bytes(seen_through)
+    assert thumbnail(tmp_path / "a.png", 32).size == (32, 32)
 
 
 def test_a_picture_of_one_pixel_is_taken() -> None:

@@ -153,6 +153,8 @@ def _shrunk(image: Image.Image) -> npt.NDArray[np.float64]:
     """Its brightness in 32 × 32 places, 0 to 255."""
     if image.mode == "CMYK":  # to convert all of a large one takes as much memory again
         image = image.reduce(max(1, min(image.size) // (8 * _SIDE)))
+    if image.mode == "P" and image.has_transparency_data:  # else Pillow warns of it, to the user's terminal
+        image = image.convert("RGBA")
     # With a reducing gap, most of the shrinking is a plain average: a fifth of the time for the same hash.
     small = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.asarray(small, dtype=np.float64)

@@ -55,7 +55,8 @@ def thumbnail(path: Path, cell: int) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            return ImageOps.pad(image.convert("RGB"), (cell, cell), color=PAPER)
+            plain = image.convert("RGBA") if image.mode == "P" else image  # else Pillow warns of some palettes
+            return ImageOps.pad(plain.convert("RGB"), (cell, cell), color=PAPER)
     except OSError as error:
         raise StorageFailed(f"The image {path} cannot be read: {error}.") from error
 
