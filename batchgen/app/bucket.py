@@ -36,7 +36,11 @@ class Bucket:
         self._root = root.rstrip("/")
 
     def look(self) -> None:
-        """Nothing: what is there is compared with what was made."""
+        """Refuse a place where something lies that is no export, before one is made."""
+        with self._reached():
+            there = self._sizes()
+        if there and MARKER not in there and self._root not in there:
+            raise self._something_else()
 
     def put(self, made: Mapping[str, Path], begun: Callable[[int], Tick]) -> bool:
         """Put the files there, but for those that are."""
@@ -79,9 +83,11 @@ class Bucket:
 
     @contextlib.contextmanager
     def _reached(self) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError  # of credentials and connections; s3fs passes it on
+
         try:
             yield
-        except (OSError, ValueError) as error:  # what s3fs makes of the store's answers
+        except (OSError, ValueError, BotoCoreError) as error:
             raise StorageFailed(
                 f"{self._dest} cannot be written: {error}. What is there is no whole export yet; mend that, and the "
                 "same command goes on."

@@ -27,6 +27,7 @@ def export(
     choice: Choice | None = None,
     change: Change | None = None,
     begun: Callable[[int], Tick] | None = None,
+    ours: bool = False,
 ) -> Exported:
     """Export the batch in a folder.
 
@@ -37,6 +38,7 @@ def export(
         choice: which rows; all by default.
         change: what to do to each picture; nothing by default.
         begun: is told how many rows there are, and gives what is told of the progress.
+        ours: whatever is at *dest* is an earlier export that nobody else knows of, and may be replaced.
 
     Raises:
         UsageError: the folder holds no batch, the options do not fit it, or something else is at *dest*.
@@ -49,7 +51,15 @@ def export(
     change = change or Change()
     if not form.HOLDS_IMAGES and change != Change():
         raise UsageError(f"{form.NAME} holds no images; leave out --convert, --quality and --resize.")
-    return formats.write(folder.root, Path(dest), form, choice=choice or Choice(), change=change, begun=begun or nobody)
+    return formats.write(
+        folder.root,
+        Path(dest),
+        form,
+        choice=choice or Choice(),
+        change=change,
+        begun=begun or nobody,
+        ours=ours,
+    )
 
 
 def find_format(name: str, options: Mapping[str, Any]) -> Format:

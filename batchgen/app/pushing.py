@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +14,9 @@ from batchgen.app.bucket import Bucket
 from batchgen.app.exporting import export, nobody
 from batchgen.app.hub import Hub
 from batchgen.errors import UsageError
-from batchgen.export import Change, Choice, Exported, Format, origin_of
+from batchgen.export import Change, Choice, Exported, Format
 from batchgen.export.source import Tick
 from batchgen.export.working import disk
-from batchgen.model import INDEX_NAME
 
 
 class Place(Protocol):
@@ -77,16 +77,12 @@ def push(
         UsageError: that kind of place is not known, or something else is there.
         StorageFailed: the place cannot be reached, or does not take it; the same call goes on.
     """
-    place = _place(dest)
-    beginning, staging = _staging(Path(out), dest, form, choice or Choice(), change or Change())
-    try:
+    place, staging = _place(dest), _staging(Path(out), dest)
+    with _removed_if_refused(staging):
         place.look()
-        made = export(out, staging, form, choice=choice, change=change, begun=begun)
-        _drop_others(beginning, staging)
+    made = export(out, staging, form, choice=choice, change=change, begun=begun, ours=True)
+    with _removed_if_refused(staging):
         there_already = place.put(_files(staging), begun or nobody)
-    except UsageError:  # it will not go on
-        _remove(staging)
-        raise
     _remove(staging)
     return replace(made, place=dest, there_already=there_already)
 
@@ -102,25 +98,20 @@ def _place(dest: str) -> Place:
     return PLACES[scheme](dest)
 
 
-def _staging(out: Path, dest: str, form: Format, choice: Choice, change: Change) -> tuple[str, Path]:
-    """Where the export is made: beside the batch, hidden, and found again by the same command.
-
-    Gives also what the names of all exports begin with that are made for that place.
-    """
-    batch = out.resolve()
-    beginning = f".{batch.name}.{hashlib.sha256(dest.encode()).hexdigest()[:10]}-"
-    index = batch / INDEX_NAME
-    origin = origin_of(index, form, choice, change).made_from[:10] if index.is_file() else ""
-    return beginning, batch.with_name(f"{beginning}{origin}.push")
+def _staging(out: Path, dest: str) -> Path:
+    """Where the export is made: beside the batch, hidden, and found again by the same command."""
+    name = f".{out.resolve().name}.{hashlib.sha256(dest.encode()).hexdigest()[:10]}.push"
+    return out.resolve().with_name(name)
 
 
-def _drop_others(beginning: str, staging: Path) -> None:
-    """Remove what pushes to the same place left that were made of something else, such as of an earlier index."""
-    with disk(staging.parent):
-        others = [path for path in staging.parent.iterdir() if path.name.startswith((beginning, f".{beginning}"))]
-    for path in others:
-        if path != staging:
-            _remove(path)
+@contextlib.contextmanager
+def _removed_if_refused(staging: Path) -> Iterator[None]:
+    """What a place refuses for good is not kept to go on from."""
+    try:
+        yield
+    except UsageError:
+        _remove(staging)
+        raise
 
 
 def _files(staging: Path) -> Mapping[str, Path]:

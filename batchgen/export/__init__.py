@@ -23,7 +23,7 @@ from batchgen.export.lora import Lora
 from batchgen.export.parquet import Parquet
 from batchgen.export.pictures import Change
 from batchgen.export.preference import Preference
-from batchgen.export.selection import Choice, select
+from batchgen.export.selection import Choice, Selection, select
 from batchgen.export.source import Source, Tick
 from batchgen.export.webdataset import WebDataset
 from batchgen.export.working import disk
@@ -54,6 +54,7 @@ def write(
     choice: Choice,
     change: Change,
     begun: Callable[[int], Tick],
+    ours: bool = False,
 ) -> Exported:
     """Export a batch: all of it is at *path* afterwards, or nothing. The same input gives the same bytes.
 
@@ -61,19 +62,20 @@ def write(
         batch: the batch folder.
         path: where to; nothing may be there but what this very export made before.
         begun: is told how many rows there are, and gives what is told of the progress.
+        ours: whatever is at *path* is an earlier export that nobody else knows of, and may be replaced.
 
     Raises:
         UsageError: the options do not fit the batch, or something else is at *path*.
         ExportBusy: another export writes there.
         StorageFailed: the batch cannot be read, or the disk does not take the export.
     """
-    with Destination(path, batch, single_file=not form.HOLDS_IMAGES) as destination:
+    with Destination(path, batch, single_file=not form.HOLDS_IMAGES, ours=ours) as destination:
         index = destination.snapshot(batch / INDEX_NAME)
-        origin = origin_of(index, form, choice, change)
-        if (rows := destination.finished(origin)) is not None:
-            destination.drop()
-            return Exported(path=path, rows=rows, there_already=True)
         with closing(select(index, choice, images_only=form.HOLDS_IMAGES)) as selection, disk(destination.folder):
+            origin = _origin(index, form, selection, change)
+            if (rows := destination.finished(origin)) is not None:
+                destination.drop()
+                return Exported(path=path, rows=rows, there_already=True)
             number = sum(selection.counts.values())
             if not number:
                 raise UsageError(
@@ -87,13 +89,14 @@ def write(
     return Exported(path=path, rows=rows, there_already=False)
 
 
-def origin_of(index: Path, form: Format, choice: Choice, change: Change) -> Origin:
-    """What decides the bytes of an export of that index."""
-    decides = {"format": form.NAME, "options": asdict(form), "choice": asdict(choice), "change": asdict(change)}  # type: ignore[call-overload]
+def _origin(index: Path, form: Format, selection: Selection, change: Change) -> Origin:
+    """What decides the bytes of an export: the rows chosen, not the words for them, which may leave it to chance."""
+    decides = {"format": form.NAME, "options": asdict(form), "change": asdict(change)}  # type: ignore[call-overload]
+    decides["rows"] = selection.fingerprint
     with index.open("rb") as file:
         decides["index"] = hashlib.file_digest(file, "sha256").hexdigest()
     made_from = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     return Origin(made_from=made_from, made_by=", ".join(f"{name} {version(name)}" for name in _MAKERS))
 
 
-__all__ = ["FORMATS", "Change", "Choice", "Exported", "Format", "origin_of", "write"]
+__all__ = ["FORMATS", "Change", "Choice", "Exported", "Format", "write"]

@@ -40,6 +40,7 @@ class Destination:
         path: where it will be.
         batch: the batch folder; neither may lie in the other.
         single_file: whether it is a file.
+        ours: whatever is there is an earlier export that nobody else knows of, and may be replaced.
 
     Raises:
         UsageError: something else is there, or the place cannot be.
@@ -47,8 +48,9 @@ class Destination:
         StorageFailed: the disk does not take it.
     """
 
-    def __init__(self, path: Path, batch: Path, *, single_file: bool) -> None:
+    def __init__(self, path: Path, batch: Path, *, single_file: bool, ours: bool = False) -> None:
         self.path = path.resolve()
+        self._ours = ours
         self._single_file = single_file
         self._was_there = True  #: whether an interrupted export had begun
         self._refuse_overlap(batch.resolve())
@@ -87,6 +89,8 @@ class Destination:
         found = _marker_of(self.path)
         if found.get("made_from") == origin.made_from:
             return dict(found.get("rows", {}))
+        if self._ours:
+            return None
         raise UsageError(
             f"{self.path} holds something else: {self._what_it_holds()}. "
             "Nothing was changed; name another place or remove it."
@@ -134,18 +138,20 @@ class Destination:
     def _publish_folder(self) -> None:
         self._lock.release()
         shutil.rmtree(self.folder / MAKING)
-        if self.path.is_dir():
+        if self.path.is_dir() and self._ours:
+            shutil.rmtree(self.path)
+        elif self.path.is_dir():
             self.path.rmdir()  # only if it is empty
         self.folder.rename(self.path)
 
     def _publish_file(self, made: Path) -> None:
-        if self.path.exists():
+        if self.path.exists() and not self._ours:
             same = filecmp.cmp(made, self.path, shallow=False)
             self.drop()
             if not same:
                 raise UsageError(f"{self.path} holds something else. Nothing was changed; name another or remove it.")
         else:
-            made.rename(self.path)
+            made.replace(self.path)
             self.drop()
 
     def _refuse_overlap(self, batch: Path) -> None:

@@ -10,7 +10,7 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -61,6 +61,15 @@ class Selection:
     def counts(self) -> Mapping[str, int]:
         """Rows of each split; train, validation and test come first."""
         return {name: len(positions) for name, positions in self._splits.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same rows of an index in the same order and splits; 64 hex digits."""
+        found = sha256(self._order.tobytes())
+        for name, positions in self._splits.items():
+            found.update(f"{name} {len(positions)}\n".encode())
+            found.update(positions.tobytes())
+        return found.hexdigest()
 
     def rows(self, split: str | None = None, *, skip: int = 0) -> Iterator[Row]:
         """The rows of a split, or of all, in the order wanted but for the first few."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -12,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,7 +27,7 @@ from batchgen.export.destination import Destination
 from batchgen.export.pictures import Size
 from batchgen.export.working import Log
 from tests.export.batches import make_batch
-from tests.export.exports import contents, exported
+from tests.export.exports import contents, exported, members
 
 #: Format, its options, and what is done to the pictures.
 EXPORTS: dict[str, dict[str, Any]] = {
@@ -123,6 +127,42 @@ def made(folder: Path) -> dict[str, int]:
                 if name.endswith((".png", ".tar", ".parquet")) and ".making" not in place:
                     found[name] = (Path(place) / name).stat().st_ino
     return found
+
+
+@pytest.mark.parametrize("to", ["imagefolder", "webdataset", "parquet"])
+def test_a_condition_of_chance_never_pairs_what_was_made_with_other_rows(batch: Path, tmp_path: Path, to: str) -> None:
+    form, choice = find_format(to, EXPORTS[to]), Choice(where="random() < 0.5")
+    with pytest.raises(Interrupted):
+        export(batch, tmp_path / "out", form, choice=choice, begun=interrupting(10))
+    export(batch, tmp_path / "out", form, choice=choice)
+    shown = pd.DataFrame(rows_of(tmp_path / "out", to))
+    stored = pd.read_parquet(batch / "metadata.parquet").set_index("request_key")
+    assert list(shown.sha256) == list(stored.loc[shown.request_key, "sha256"])
+    with pytest.raises(UsageError, match="holds something else"):
+        export(batch, tmp_path / "out", form, choice=choice)
+
+
+def rows_of(place: Path, to: str) -> list[dict[str, Any]]:
+    """All rows of an export, each with the hash of the image that lies there for it."""
+    if to == "webdataset":
+        found: dict[str, dict[str, Any]] = {}
+        for shard in sorted(place.glob("*.tar")):
+            for member, content in members(shard):
+                key, kind = member.name.split(".")
+                told = json.loads(content) if kind == "json" else {}
+                found[key] = found.get(key, {}) | told
+                if kind == "png":
+                    found[key]["sha256"] = hashlib.sha256(content).hexdigest()
+        return list(found.values())
+    tables = sorted(place.rglob("*.parquet"))
+    rows = [(table, row) for table in tables for row in pq.read_table(table).to_pylist()]
+    contents = (
+        row["image"]["bytes"] if to == "parquet" else (table.parent / row["file_name"]).read_bytes()
+        for table, row in rows
+    )
+    return [
+        row | {"sha256": hashlib.sha256(content).hexdigest()} for (_, row), content in zip(rows, contents, strict=True)
+    ]
 
 
 def test_an_export_that_is_there_already_is_left_as_it_is(batch: Path, tmp_path: Path) -> None:

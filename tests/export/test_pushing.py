@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -125,13 +126,33 @@ def test_a_place_that_holds_something_else_is_refused_and_left_alone(
     assert list(bucket.fetch("mine", tmp_path / "mine")) == ["thesis.txt"]
 
 
-def test_a_bucket_that_is_not_there_is_a_sentence_and_the_export_is_kept_to_go_on_from(
-    tmp_path: Path, bucket: Bucket
-) -> None:
+@pytest.mark.usefixtures("bucket")
+def test_a_bucket_that_is_not_there_is_a_sentence_before_anything_is_made(tmp_path: Path) -> None:
     batch = odd_batch(tmp_path / "b", 3)
     with pytest.raises(StorageFailed, match="s3://no-such-shelf/a cannot be written"):
         push(batch, "s3://no-such-shelf/a", find_format("imagefolder", {}))
-    assert len([path for path in tmp_path.iterdir() if path.name.endswith(".push")]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", 'Could not connect to the endpoint URL: "http://127.0.0.1:9'),
+        ("AWS_ACCESS_KEY_ID", None, "Unable to locate credentials"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_a_store_that_cannot_be_reached_is_a_sentence_before_anything_is_made(
+    tmp_path: Path, variable: str, value: str | None, words: str
+) -> None:
+    batch = odd_batch(tmp_path / "b", 3)
+    changed = {name: told for name, told in os.environ.items() if name != variable} | {"AWS_EC2_METADATA_DISABLED": "1"}
+    changed |= {"AWS_MAX_ATTEMPTS": "1", "HOME": str(tmp_path)} | ({} if value is None else {variable: value})
+    command = [sys.executable, "-W", "ignore", "-m", "batchgen", "export", str(batch), "s3://shelf/a", "--to", "csv"]
+    done = subprocess.run(command, env=changed, capture_output=True, text=True, check=False)
+    assert done.returncode == 5, done.stderr
+    assert f"s3://shelf/a cannot be written: {words}" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 @pytest.mark.usefixtures("bucket")
