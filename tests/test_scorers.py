@@ -88,8 +88,22 @@ class Failing(Counting):
         raise MemoryError("no GPU")
 
 
+class Leaving(Counting):
+    def score(self, picture: Picture) -> Mapping[str, object]:
+        sys.exit(3)
+
+
 class Strange:
     columns: ClassVar[Mapping[str, str]] = {"No Column": "float"}
+
+
+class OfImages:
+    columns: ClassVar[Mapping[str, str]] = {"mask_file_name": "str"}
+
+
+class Gone:
+    def __init__(self) -> None:
+        sys.exit("no model")
 
 
 @pytest.fixture
@@ -204,6 +218,13 @@ def test_a_scorer_that_fails_at_everything_is_let_be_and_its_columns_are_there(
     assert len(noted(tmp_path, "scorer.let_be")) == 1
 
 
+def test_a_scorer_that_would_end_the_process_does_not(tmp_path: Path, install: Install) -> None:
+    install("leaving", "1", {"leaving": f"{__name__}:Leaving"})
+    frame = run(tmp_path, "{score: [leaving]}")
+    assert frame.score_number.isna().all()
+    assert [line["reason"] for line in noted(tmp_path, "scorer.failed")] == ["SystemExit: 3"] * 4
+
+
 def test_images_beyond_a_limit_are_kept_aside_and_those_without_a_score_stay(
     tmp_path: Path, counting: list[Picture]
 ) -> None:
@@ -233,6 +254,8 @@ def test_a_rejected_image_stays_in_the_dataset_where_that_is_wanted(tmp_path: Pa
     [
         ("{score: [beauty]}", r"there is no scorer beauty. There are .*counting.*Nothing was sent"),
         ("{score: [strange]}", r"strange \(.*:Strange\) has a column 'No Column' of type 'float'"),
+        ("{score: [of_images]}", r"of_images \(.*:OfImages\) has a column 'mask_file_name'.*not …file_name"),
+        ("{score: [gone]}", r"gone \(.*:Gone\) cannot be made: SystemExit: no model"),
         ("{score: [absent]}", r"absent \(no_such_module:It\) cannot be made: ModuleNotFoundError"),
         ("{score: [counting, failing]}", "counting and failing both fill the column score_number"),
         ("{score: [counting], limits: {word: {at_most: 1}}}", "word is no score that has limits. There are number"),
@@ -242,7 +265,8 @@ def test_a_rejected_image_stays_in_the_dataset_where_that_is_wanted(tmp_path: Pa
 def test_a_scorer_that_cannot_be_had_is_told_before_anything_is_sent(
     tmp_path: Path, counting: list[Picture], install: Install, checks: str, complaint: str
 ) -> None:
-    install("odd", "1", {"strange": f"{__name__}:Strange", "absent": "no_such_module:It"})
+    names = {"strange": "Strange", "of_images": "OfImages", "gone": "Gone"}
+    install("odd", "1", {name: f"{__name__}:{kind}" for name, kind in names.items()} | {"absent": "no_such_module:It"})
     with pytest.raises(UsageError, match=complaint):
         run(tmp_path, checks)
     assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from batchgen.errors import UsageError
+from batchgen.manifest import is_of_images
 from batchgen.scoring import ENTRY_POINTS, TYPES, Scorer
 
 #: What a column may be called: the index, SQL and shells take it as it is.
@@ -46,16 +47,18 @@ def _made(name: str) -> InstalledScorer:
     try:
         scorer = entry.load()()
         columns = dict(scorer.columns)
-    except Exception as error:  # whatever the code of others raises while it is loaded
+    except (Exception, SystemExit) as error:  # whatever the code of others raises while it is loaded
         raise UsageError(
             f"checks.score: {name} ({entry.value}) cannot be made: {type(error).__name__}: {error}. "
             "Nothing was sent; mend that package, or leave the scorer out."
         ) from error
     for column, kind in columns.items():
-        if not isinstance(column, str) or not _COLUMN.fullmatch(column) or kind not in TYPES:
+        named = isinstance(column, str) and _COLUMN.fullmatch(column) and not is_of_images(f"score_{column}")
+        if not named or kind not in TYPES:
             raise UsageError(
                 f"checks.score: {name} ({entry.value}) has a column {column!r} of type {kind!r}. Columns are called "
-                f"with a-z, 0-9 and _, and hold {', '.join(TYPES)}. Nothing was sent; mend that package."
+                f"with a-z, 0-9 and _, not …file_name, and hold {', '.join(TYPES)}. Nothing was sent; mend that "
+                "package."
             )
     return InstalledScorer(name=name, version=_version(entry), columns=columns, scorer=scorer)
 

@@ -110,7 +110,7 @@ class Screening:
                 continue
             try:
                 values = believed(one.columns, one.scorer.score(self._picture(request, image)))
-            except Exception as error:  # noqa: BLE001  # the code of others: it never ends a run
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # the code of others: it never ends a run
                 self._failed(one, image, error)
             else:
                 self._failures[one.name] = 0

@@ -6,7 +6,6 @@ Memory holds the position of each chosen row and little more; the rows themselve
 from __future__ import annotations
 
 import pickle
-import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pyarrow as pa
 
 from batchgen import index
 from batchgen.errors import UsageError
+from batchgen.manifest import is_split
 from batchgen.model import Status
 
 #: One row of the index.
@@ -28,7 +28,6 @@ Row = dict[str, Any]
 Positions = npt.NDArray[np.int64]
 
 _FIRST_SPLITS = ("train", "validation", "test")
-_SPLIT = re.compile(r"\w+(\.\w+)*")  # as loaders of datasets want it
 _POSITION = "__position__"
 
 
@@ -173,7 +172,7 @@ def _draw(seed: int, row: Row) -> int:
 
 def _check_splits(names: Mapping[str, int], choice: Choice) -> None:
     for name in names:
-        if not _SPLIT.fullmatch(name):
+        if not is_split(name):
             raise UsageError(
                 f"The batch has a split {name!r}, which is no name that loaders take. "
                 "Choose another with --split, or leave it out with --where."

@@ -10,7 +10,7 @@ makes sure that they are text; `document` (YAML) and `tables` turn them into pla
 the sweep; `reader` puts the Manifest together.
 """
 
-from batchgen.manifest.names import RESERVED, safe_name
+from batchgen.manifest.names import RESERVED, is_of_images, is_split, safe_name
 from batchgen.manifest.reader import Manifest, Overrides, WordsOf, no_words, read_manifest
 from batchgen.manifest.schema import json_schema, parse_rate
 
@@ -19,6 +19,8 @@ __all__ = [
     "Manifest",
     "Overrides",
     "WordsOf",
+    "is_of_images",
+    "is_split",
     "json_schema",
     "no_words",
     "parse_rate",

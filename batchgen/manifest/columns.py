@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TypeVar, cast
 
-from batchgen.manifest.names import did_you_mean, near, sendable, shown, squashed, written
+from batchgen.manifest.names import did_you_mean, is_split, near, sendable, shown, squashed, written
 from batchgen.manifest.parameters import LabelNames, Parameters, check_label, misspelt_column, slip_of
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.schema import LabelType
@@ -25,7 +24,6 @@ _OWN = ("prompt", "file_prefix", "split", "repeat")
 #: Columns of one table; more are refused.
 _MOST = 2_000
 _REPEAT = Parameter(type="integer", minimum=1)
-_PART = re.compile(r"\w+(\.\w+)*")
 _INDEX_TYPES: Mapping[LabelType, str] = {"text": "str", "integer": "int", "number": "float", "boolean": "bool"}
 
 
@@ -336,7 +334,7 @@ class RowReader:
 
     def _split(self, cells: Sequence[Cell]) -> str | None:
         part = self._text("split", self.columns.split, cells)
-        if part is not None and not _PART.fullmatch(part):
+        if part is not None and not is_split(part):
             raise Refused(f"split: {shown(part)} is no name of a part.", "Write one like train or test.")
         if part is not None and self.splits and part not in self.splits:
             hint = did_you_mean(part, self.splits) or f"There are {', '.join(self.splits)}."

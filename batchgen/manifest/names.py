@@ -15,6 +15,7 @@ _LONGEST = 80  # bytes of UTF-8; leaves room for key, sample number and extensio
 _RESERVED = frozenset(
     ["con", "prn", "aux", "nul", "conin", "conout"] + [f"{port}{n}" for port in ("com", "lpt") for n in range(10)]
 )
+_SPLIT = re.compile(r"\w+(\.\w+)*")
 #: Columns that the index has of its own; no label may be called so, in whatever case.
 # fmt: off
 RESERVED = frozenset((
@@ -67,6 +68,16 @@ def _stays(character: str, *, after: str) -> bool:
     if unicodedata.category(character).startswith("M"):  # an accent belongs to the letter before it
         return after not in "-_"
     return character.isalnum() or character == "_"
+
+
+def is_of_images(column: str) -> bool:
+    """Whether loaders of datasets take a column of texts for the names of image files, by what it is called."""
+    return column.lower().endswith("_file_name")
+
+
+def is_split(name: str) -> bool:
+    """Whether loaders of datasets take it as the name of a part; `all` is their word for all of them."""
+    return name != "all" and _SPLIT.fullmatch(name) is not None
 
 
 def sendable(text: str) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 
-from batchgen.manifest.names import QUOTE, RESERVED, did_you_mean, sendable, shown, squashed
+from batchgen.manifest.names import QUOTE, RESERVED, did_you_mean, is_of_images, sendable, shown, squashed
 from batchgen.manifest.problems import Refused
 from batchgen.model import LabelValue, ParamValue
 from batchgen.profile import Parameter, Profile, Role
@@ -159,6 +159,9 @@ class LabelNames:
             raise Refused(f"{shown(name)}: has a NUL character or half of a surrogate pair in it.", "Rename it.")
         if lowered in RESERVED or lowered.startswith(("axis_", "score_")):
             raise Refused(f"{name}: no label can be called so; the index has such columns of its own.", _rename(name))
+        if is_of_images(lowered):
+            example = f"Rename it, for example {name.strip()[: -len('_name')]}."
+            raise Refused(f"{name}: no label can be called so; loaders take such a column for images.", example)
         spelling, first, where = self._seen.setdefault(lowered, (name, line, file))
         if spelling != name:
             of_line = "" if first is None else f" of line {first}"

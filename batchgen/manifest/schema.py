@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from batchgen.manifest.checks import ChecksEntry
-from batchgen.manifest.names import shown
+from batchgen.manifest.names import is_split, shown
 from batchgen.manifest.parts import Part, Text
 from batchgen.manifest.shapes import Parametric, Scalar, Values, one_of
 from batchgen.model import CardFacts, Completion, InDoubt
@@ -54,9 +54,9 @@ def _rate(value: object) -> float:
 
 def _shares(split: dict[str, float]) -> dict[str, float]:
     for name in split:
-        if not re.fullmatch(r"\w+(\.\w+)*", name):  # as loaders of datasets want it
+        if not is_split(name):
             raise PydanticCustomError(
-                "shares", "{name} is no name of a part; letters, digits, _ and . are.", {"name": name}
+                "shares", "{name} is no name of a part; letters, digits, _ and . are, but for all.", {"name": name}
             )
     total = math.fsum(split.values())
     if split and not math.isclose(total, 1.0, abs_tol=1e-9):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from batchgen.errors import ManifestError
 from batchgen.manifest.axes import Dimension, Space, Value, read_range, spelling
 from batchgen.manifest.document import Location, Mark, Node, keys_at, line_of
-from batchgen.manifest.names import QUOTE, did_you_mean, shown, written
+from batchgen.manifest.names import QUOTE, did_you_mean, is_of_images, shown, written
 from batchgen.manifest.parameters import Parameters
 from batchgen.manifest.problems import Problems, Refused
 from batchgen.manifest.remarks import Remarks
@@ -333,6 +333,8 @@ def _check_name(name: str, *, axis: bool) -> None:
         raise Refused(f"{name}: is a name that every manifest has.", "Rename it.")
     if axis and name in ("batch_id", "file_prefix"):
         raise Refused(f"{name}: a tag is no axis.", "Name an axis in the tag instead, like file_prefix: '{style}'.")
+    if axis and is_of_images(f"axis_{name}"):
+        raise Refused(f"{name}: no axis can be called so; loaders take such a column for images.", "Rename it.")
 
 
 def _is_value(value: object) -> bool:

@@ -118,7 +118,7 @@ def odd_batch(folder: Path, count: int) -> Path:
 
 def odd_prompt(number: int) -> str:
     """The prompt of a row of the odd batch."""
-    return f'=Prompt {number}: “ü”, "quoted"\nand, {{braces}}'
+    return f'=Prompt {number}: “ü”, "quoted"\nand, {{braces}}, \ralone'
 
 
 def _stored(folder: Path, number: int, rows: Rows) -> Record:

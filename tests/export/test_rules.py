@@ -60,8 +60,9 @@ def test_splits_of_ones_own_are_splits(readers: Readers, tmp_path: Path) -> None
         assert {split: len(rows) for split, rows in loaded.items()} == {"train": 3, "holdout": 3, "a.b": 3}
 
 
-def test_a_split_that_no_loader_takes_is_refused(tmp_path: Path) -> None:
-    batch = make_batch(tmp_path / "batch", 1, Rows(split=lambda _: "hold out"))
+@pytest.mark.parametrize("split", ["hold out", "all"])
+def test_a_split_that_no_loader_takes_is_refused(tmp_path: Path, split: str) -> None:
+    batch = make_batch(tmp_path / "batch", 1, Rows(split=lambda _: split))
     with pytest.raises(UsageError, match="no name that loaders take"):
         exported(batch, tmp_path / "out", "imagefolder")
 

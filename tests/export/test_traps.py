@@ -97,6 +97,19 @@ def test_a_folder_whose_name_has_a_word_of_splits_takes_all_and_drops_the_table(
     assert all("prompt" not in row for row in loaded["validation"])
 
 
+def test_a_text_whose_name_ends_with_file_name_is_taken_for_an_image(readers: Readers, tmp_path: Path) -> None:
+    folder_of(tmp_path, "a.png")
+    table(tmp_path / "metadata.parquet", file_name=["a.png"], source_file_name=["cat.png"])
+    with pytest.raises(ValueError, match=r"cat\.png"):
+        readers.read("datasets", "imagefolder", data_dir=str(tmp_path))
+
+
+def test_a_split_called_all_is_an_error(readers: Readers, tmp_path: Path) -> None:
+    table(tmp_path / "some.parquet", prompt=["x"])
+    with pytest.raises(ValueError, match="special split keyword"):
+        readers.read("datasets", "parquet", data_files={"all": str(tmp_path / "some.parquet")})
+
+
 def test_two_files_of_a_row_are_two_images(readers: Readers, tmp_path: Path) -> None:
     folder_of(tmp_path, "a.png", "b.png")
     table(tmp_path / "metadata.parquet", chosen_file_name=["a.png"], rejected_file_name=["b.png"])
