@@ -92,9 +92,11 @@ def _by_datasets(path: Path) -> Loaded:
     found: dict[str, list[Row]] = {}
     with tempfile.TemporaryDirectory(prefix="batchgen-") as cache:
         for split, rows in datasets.load_dataset(str(path), cache_dir=cache).items():
-            image = next((name for name in ("image", "png", "jpg", "webp") if name in rows.column_names), "file_name")
+            shards = "__key__" in rows.column_names
+            known = ("png", "jpg", "webp") if shards else ("image",)
+            image = next((name for name in known if name in rows.column_names), "file_name")
             table = rows.data.table
-            told = table["json"].to_pylist() if "json" in rows.column_names else table.select(["prompt"]).to_pylist()
+            told = table["json"].to_pylist() if shards else table.select(["prompt"]).to_pylist()
             there = table[image].is_valid().to_pylist()
             found[str(split)] = [(row["prompt"], is_there) for row, is_there in zip(told, there, strict=True)]
             if any(there) and image != "file_name":

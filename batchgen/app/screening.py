@@ -123,7 +123,7 @@ class Screening:
             return False
         return self._failures.get(one.name, 0) < _FAILURES_IN_A_ROW
 
-    def _failed(self, one: InstalledScorer, image: StoredImage, error: Exception) -> None:
+    def _failed(self, one: InstalledScorer, image: StoredImage, error: BaseException) -> None:
         self.whole = False
         failures = self._failures[one.name] = self._failures.get(one.name, 0) + 1
         reason = f"{type(error).__name__}: {error}"

@@ -76,9 +76,9 @@ class ImageFolder:
         return placed if caption is None else (row | {folders.TEXT: caption.of(row)} for row in placed)
 
     def _linked(self, source: Source, working: Working, split: str, placing: folders.Placing) -> Iterator[Row]:
-        for row in source.rows(split):
+        for row, image in source.intact_files(split):
             name = placing.name(row, row["format"])
-            self._link_to(source.intact_file(row).resolve(), working.path(f"{split}/{name}"))
+            self._link_to(image.resolve(), working.path(f"{split}/{name}"))
             yield row | {"file_name": name}
 
     def _link_to(self, image: Path, path: Path) -> None:

@@ -71,27 +71,21 @@ class Source:
         Raises:
             StorageFailed: its file is not there, or not as it was stored.
         """
-        content = self._content(row)
-        if len(content) != row["bytes"] or sha256(content).hexdigest() != row["sha256"]:
-            raise StorageFailed(
-                f"The image {row['file_name']} in {self.folder} is not as it was stored: "
-                "its hash is not that of the index. Put it back, or leave it out with --where."
-            )
-        return self.change.apply(content, row)
+        return self.change.apply(self._content(row), row)
 
-    def intact_file(self, row: Row) -> Path:
-        """The image file of a row.
+    def intact_files(self, split: str) -> Iterator[tuple[Row, Path]]:
+        """The rows of a split, each with its image file, which is as it was stored.
 
         Raises:
-            StorageFailed: it is not there, or its length is not that of the index.
+            StorageFailed: as `picture`.
         """
-        file = self._file(row)
-        if not file.is_file() or file.stat().st_size != row["bytes"]:
-            raise StorageFailed(
-                f"The image {row['file_name']} in {self.folder} is not there as it was stored. "
-                "Put it back, or leave it out with --where."
-            )
-        return file
+        for row in ahead(self._checked, self.selection.rows(split)):
+            self.tick(1)
+            yield row, self._file(row)
+
+    def _checked(self, row: Row) -> Row:
+        self._content(row)
+        return row
 
     def _file(self, row: Row) -> Path:
         name = PurePosixPath(row["file_name"])
@@ -116,12 +110,18 @@ class Source:
 
     def _content(self, row: Row) -> bytes:
         try:
-            return self._file(row).read_bytes()
+            content = self._file(row).read_bytes()
         except OSError as error:
             raise StorageFailed(
                 f"The image {row['file_name']} is in the index, but cannot be read in {self.folder}: "
                 f"{error.strerror or error}. Put it back, or leave it out with --where."
             ) from error
+        if len(content) != row["bytes"] or sha256(content).hexdigest() != row["sha256"]:
+            raise StorageFailed(
+                f"The image {row['file_name']} in {self.folder} is not as it was stored: "
+                "its hash is not that of the index. Put it back, or leave it out with --where."
+            )
+        return content
 
 
 def stem(row: Row) -> str:

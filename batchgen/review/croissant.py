@@ -10,6 +10,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -111,10 +112,16 @@ def _files(path: Path, found: Found) -> list[dict[str, Any]]:
             "@id": "images",
             "name": "images",
             "description": "The image files.",
-            "encodingFormat": [_MIME[kind] for kind in formats],
+            "encodingFormat": _encodings(formats),
             "includes": [f"images/{folder}*.{kind}" for kind in formats for folder in ("", "*/")],
         },
     ]
+
+
+def _encodings(formats: list[str]) -> list[str]:
+    """The types of the image files. mlcroissant opens images of any, but only where it is told one that it knows."""
+    told = [_MIME[kind] for kind in formats]
+    return told if _MIME["png"] in told or _MIME["jpg"] in told else [*told, _MIME["png"]]
 
 
 def _samples(path: Path, found: Found) -> dict[str, Any]:
@@ -134,7 +141,7 @@ def _field(column: pa.Field, found: Found) -> dict[str, Any]:
     known = index.COLUMNS.get(column.name)
     field: dict[str, Any] = {
         "@type": "cr:Field",
-        "@id": f"samples/{column.name}",
+        "@id": f"samples/{quote(column.name, safe='')}",  # an @id holds no white space, a label may
         "name": column.name,
         "description": "a label of the manifest" if known is None else known[1],
         "dataType": _data_type(column.type),

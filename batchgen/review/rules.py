@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from batchgen.review.counting import count
 MOST_ENTRIES, MOST_FILES = 10_000, 100_000
 _OTHER_TABLES = ("metadata.csv", "metadata.jsonl")
 _NAMED = 5
+_HEADER = re.compile(r"---\n(.*?)^---$", re.DOTALL | re.MULTILINE)
 
 
 def one_table(folder: Path) -> str | None:
@@ -51,9 +53,12 @@ def splits_are_not_guessed(folder: Path) -> str | None:
     """The header of the card says which files are which split, so that no word in a name does."""
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    found = _HEADER.match(text)
     try:
-        header = yaml.safe_load(text.split("---")[1]) or {}
-    except (IndexError, yaml.YAMLError):
+        header = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError:
+        header = None
+    if not isinstance(header, dict):
         return "README.md has no header"
     wanted = [loader(count(folder / INDEX_NAME))]
     return None if header.get("configs") == wanted else "the header of README.md is not that of this index"

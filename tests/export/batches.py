@@ -55,7 +55,7 @@ class Rows:
     label_types: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_batch(folder: Path, count: int, rows: Rows | None = None) -> Path:
+def make_batch(folder: Path, count: int, rows: Rows | None = None, *, facts: BatchFacts = FACTS) -> Path:
     """A batch folder with so many rows, one image each unless it failed."""
     rows = rows or Rows()
     (folder / "images").mkdir(parents=True)
@@ -77,7 +77,7 @@ def make_batch(folder: Path, count: int, rows: Rows | None = None) -> Path:
         folder / "metadata.parquet",
         requests,
         lambda keys: {key: records[key] for key in keys},
-        facts=FACTS,
+        facts=facts,
         label_types=rows.label_types,
         stamp="1",
     )

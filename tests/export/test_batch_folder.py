@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from batchgen.app import proving
 from batchgen.app.proving import Verdict, difference, prove
 from batchgen.app.readers import Loaded, Reader
 from batchgen.errors import UsageError
+from batchgen.model import CardFacts
 from batchgen.review import rules
-from tests.export.batches import ODD_NAMES, Rows, described, make_batch, odd_prompt
+from tests.export.batches import FACTS, ODD_NAMES, Rows, described, make_batch, odd_prompt
 from tests.export.reading import Readers
 
 PARTS = ("train", "validation", "test")
@@ -94,6 +96,23 @@ def test_croissant_is_valid_and_its_records_load(readers: Readers, folder: Path)
     assert [row["samples/image"]["pixel"][0] if row["samples/image"] else None for row in rows] == [
         None if n % 10 == 9 else n for n in range(45)
     ]
+
+
+def test_croissant_of_images_that_are_all_webp_loads(readers: Readers, tmp_path: Path) -> None:
+    batch = described(make_batch(tmp_path / "batch", 3, odd_rows(format=lambda _: "webp")))
+    rows = readers.read("mlcroissant", batch / "croissant.json")["samples"]
+    assert [row["samples/image"]["size"] for row in rows] == [[8, 8]] * 3
+
+
+def test_croissant_takes_labels_of_any_name(readers: Readers, tmp_path: Path) -> None:
+    names = ["with space", "naïve col", 'quo"ted', "a|b", "{braces}", "a/b", "a%20b", "#"]
+    labels = {name: number for number, name in enumerate(names)}
+    types = dict.fromkeys(names, "int")
+    batch = described(make_batch(tmp_path / "batch", 2, Rows(labels=lambda _: labels, label_types=types)))
+    fields = json.loads((batch / "croissant.json").read_text())["recordSet"][-1]["field"]
+    ids = {field["name"]: field["@id"] for field in fields}
+    (first, _) = readers.read("mlcroissant", batch / "croissant.json")["samples"]
+    assert {name: first[ids[name]] for name in names} == labels
 
 
 def test_croissant_has_every_word_that_is_required_or_recommended(folder: Path) -> None:
@@ -190,6 +209,14 @@ def test_each_installed_reader_is_tried_on_the_folder_and_on_exports(folder: Pat
         ("export --to webdataset", "webdataset"),
         *(("export --to jsonl", reader) for reader in ("pandas", "polars", "duckdb")),
     }
+
+
+def test_a_batch_whose_labels_and_title_look_like_something_else_is_sound(tmp_path: Path) -> None:
+    names = ("json", "png", "webp", "jpg")
+    rows = Rows(labels=lambda n: dict.fromkeys(names, n), label_types=dict.fromkeys(names, "int"))
+    facts = replace(FACTS, card=CardFacts(title="a --- b\n---\nc"))
+    batch = described(make_batch(tmp_path / "batch", 3, rows, facts=facts))
+    assert [verdict for verdict in prove(batch) if verdict.complaint] == []
 
 
 def test_what_a_reader_does_not_take_is_said_in_its_words(tmp_path: Path) -> None:

@@ -240,14 +240,14 @@ def test_a_wrong_option_costs_an_interrupted_export_nothing(batch: Path, tmp_pat
 
 
 @pytest.mark.parametrize("link", ["copy", "hard", "reference"])
-@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
 def test_a_missing_or_damaged_image_ends_the_export_with_its_name(tmp_path: Path, link: str, damage: str) -> None:
     batch = make_batch(tmp_path / "batch", 5)
     image = batch / "images/fox-3.png"
     content = image.read_bytes()
     image.unlink()
-    if damage == "cut":
-        image.write_bytes(content[:-1])
+    if damage != "missing":
+        image.write_bytes(content[:-1] if damage == "cut" else content[:-9] + bytes(9))
     with pytest.raises(StorageFailed, match=r"images/fox-3\.png"):
         exported(batch, tmp_path / "out", "imagefolder", link=link)
     assert not (tmp_path / "out").exists()
