@@ -50,10 +50,11 @@ class Bucket:
             return self._put_folder(made, begun(len(made)))
 
     def _put_file(self, made: Path) -> bool:
-        if not self._files.exists(self._root):
+        there = self._sizes()
+        if not there:
             self._files.put_file(str(made), self._root)
             return False
-        if bytes(self._files.cat_file(self._root)) != made.read_bytes():
+        if self._root not in there or bytes(self._files.cat_file(self._root)) != made.read_bytes():
             raise self._something_else()
         return True
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgen import export as formats
+from batchgen import index
 from batchgen.app.folder import BatchFolder
 from batchgen.errors import UsageError
 from batchgen.export import FORMATS, Change, Choice, Exported, Format
@@ -48,6 +49,7 @@ def export(
     folder = BatchFolder(Path(out))
     if not folder.index.is_file():
         raise UsageError(f"{out} holds no index yet. Name a batch folder, or run its manifest first.")
+    index.read_facts(folder.index)  # in its own name, before there is a copy
     change = change or Change()
     if not form.HOLDS_IMAGES and change != Change():
         raise UsageError(f"{form.NAME} holds no images; leave out --convert, --quality and --resize.")

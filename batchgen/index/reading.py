@@ -55,7 +55,7 @@ def batches(
                         yield batch.take(pa.array(wanted))
                 first += batch.num_rows
     except (OSError, pa.ArrowInvalid) as error:
-        raise StorageFailed(f"The index {path} cannot be read ({error}). Run the manifest again.") from error
+        raise _unreadable(path, error) from error
 
 
 def read_schema(path: Path) -> pa.Schema:
@@ -67,7 +67,7 @@ def read_schema(path: Path) -> pa.Schema:
     try:
         return pq.read_schema(path).remove_metadata()
     except (OSError, pa.ArrowInvalid) as error:
-        raise StorageFailed(f"The index {path} cannot be read ({error}). Run the manifest again.") from error
+        raise _unreadable(path, error) from error
 
 
 def rows(path: Path) -> int:
@@ -79,7 +79,7 @@ def rows(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (OSError, pa.ArrowInvalid) as error:
-        raise StorageFailed(f"The index {path} cannot be read ({error}). Run the manifest again.") from error
+        raise _unreadable(path, error) from error
 
 
 def is_current(path: Path, stamp: str) -> bool:
@@ -166,6 +166,15 @@ def read_facts(path: Path) -> tuple[BatchFacts, tuple[str, ...]]:
     try:
         arrow = pq.read_schema(path)
         facts = BatchFacts.from_json((arrow.metadata or {})[FACTS])
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-        raise StorageFailed(f"The index {path} cannot be read ({error}). Run the manifest again.") from error
+    except KeyError as error:
+        raise _unreadable(path, "it was not written by batchgen") from error
+    except (OSError, pa.ArrowInvalid, TypeError, ValueError) as error:
+        raise _unreadable(path, error) from error
     return facts, tuple(name for name in arrow.names if name not in COLUMNS)
+
+
+def _unreadable(path: Path, why: object) -> StorageFailed:
+    return StorageFailed(
+        f"The index {path} cannot be read ({why}). `batchgen check {path.parent} --repair` makes it anew, for nothing; "
+        "so does a run of the manifest."
+    )

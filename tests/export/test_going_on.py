@@ -255,6 +255,19 @@ def test_a_missing_or_damaged_image_ends_the_export_with_its_name(tmp_path: Path
     assert len(contents(exported(batch, tmp_path / "out", "imagefolder", link=link))) == 5 + 3
 
 
+@pytest.mark.parametrize("kind", ["cut", "foreign"])
+def test_an_index_that_is_none_is_named_with_what_mends_it_and_nothing_is_left(tmp_path: Path, kind: str) -> None:
+    batch = make_batch(tmp_path / "batch", 2)
+    path = batch / "metadata.parquet"
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:-9])
+    else:
+        pd.DataFrame({"a": [1]}).to_parquet(path)
+    with pytest.raises(StorageFailed, match=r"batch/metadata\.parquet cannot be read .*batchgen check .*--repair"):
+        exported(batch, tmp_path / "out", "imagefolder")
+    assert names(tmp_path) == ["batch"]
+
+
 def test_a_place_that_cannot_be_is_a_sentence(batch: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageFailed, match="cannot be written"):

@@ -124,6 +124,10 @@ def test_a_place_that_holds_something_else_is_refused_and_left_alone(
         with pytest.raises(UsageError, match=r"holds something else\. Nothing was changed"):
             push(batch, dest, find_format(to, {}))
     assert list(bucket.fetch("mine", tmp_path / "mine")) == ["thesis.txt"]
+    push(batch, "s3://shelf/folder", find_format("imagefolder", {}))
+    with pytest.raises(UsageError, match="holds something else"):
+        push(batch, "s3://shelf/folder", find_format("csv", {}))
+    assert [path.name for path in batch.parent.iterdir() if ".push" in path.name] == []
 
 
 @pytest.mark.usefixtures("bucket")
