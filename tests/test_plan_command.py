@@ -520,3 +520,17 @@ def test_the_home_folder_is_meant_by_a_tilde_that_no_shell_has_replaced(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert batchgen.plan("small.yaml", out="~/pictures").out == tmp_path / "home/pictures"
+
+
+@pytest.mark.parametrize(
+    ("out", "told"),
+    [
+        ("outputs/model=flux-dev", "DuckDB takes model=flux-dev for a column model of every row; name another --out"),
+        ("we[i]rd", "datasets and polars take *, ? and [ in a path for patterns; name another --out"),
+        ("outputs/=a", None),
+        ("outputs/plain", None),
+    ],
+)
+def test_a_folder_that_readers_take_for_something_else_is_remarked_upon(out: str, told: str | None) -> None:
+    warnings = batchgen.plan("small.yaml", out=out).warnings
+    assert [told is not None and told in warning for warning in warnings] == ([True] if told else [])

@@ -15,6 +15,18 @@ class BatchFolder:
 
     root: Path
 
+    def remarks(self) -> Iterator[str]:
+        """What readers take the folder's path for although it is hardly meant."""
+        for part in self.root.parts:
+            name, is_one, _ = part.partition("=")
+            if name and is_one:
+                yield (
+                    f"{self.root}: DuckDB takes {part} for a column {name} of every row; name another --out, or read "
+                    "it with read_parquet(…, hive_partitioning = false)."
+                )
+        if set(str(self.root)) & set("*?[]"):
+            yield f"{self.root}: datasets and polars take *, ? and [ in a path for patterns; name another --out."
+
     @property
     def index(self) -> Path:
         """One row a sample."""

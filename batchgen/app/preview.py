@@ -44,7 +44,7 @@ class Preview:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed, and most likely not meant."""
-        return (*self.manifest.warnings, *self._of_all())
+        return (*self.manifest.warnings, *BatchFolder(self.out).remarks(), *self._of_all())
 
     def _of_all(self) -> Iterator[str]:
         if self.summary.parted is not None:

@@ -323,7 +323,7 @@ def _progress(batch: _Batch, limits: RunLimits) -> Progress:
         stored=0 if stored is None else stored.images,
         concurrency=limits.concurrency,
         simulated=batch.manifest.profile.simulated,
-        warnings=batch.manifest.warnings,
+        warnings=(*batch.manifest.warnings, *batch.folder.remarks()),
     )
 
 

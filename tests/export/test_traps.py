@@ -110,6 +110,19 @@ def test_a_split_called_all_is_an_error(readers: Readers, tmp_path: Path) -> Non
         readers.read("datasets", "parquet", data_files={"all": str(tmp_path / "some.parquet")})
 
 
+def test_a_folder_called_like_a_column_puts_its_word_into_every_row(readers: Readers, tmp_path: Path) -> None:
+    (tmp_path / "model=flux-dev").mkdir()
+    table(tmp_path / "model=flux-dev/metadata.parquet", model=["sd3"])
+    assert readers.read("duckdb", tmp_path / "model=flux-dev/metadata.parquet")[""] == [{"model": "flux-dev"}]
+
+
+def test_a_folder_whose_name_is_a_pattern_is_not_found(readers: Readers, tmp_path: Path) -> None:
+    folder_of(tmp_path / "we[i]rd", "a.png")
+    table(tmp_path / "we[i]rd/metadata.parquet", file_name=["a.png"])
+    with pytest.raises(ValueError, match=r"\w"):
+        readers.read("polars", tmp_path / "we[i]rd/metadata.parquet")
+
+
 def test_two_files_of_a_row_are_two_images(readers: Readers, tmp_path: Path) -> None:
     folder_of(tmp_path, "a.png", "b.png")
     table(tmp_path / "metadata.parquet", chosen_file_name=["a.png"], rejected_file_name=["b.png"])
