@@ -250,13 +250,6 @@ class Record:
         return sum(image.rejected is None for image in self.images)
 
     @property
-    def rejected_samples(self) -> tuple[int, ...]:
-        """Which of its images a check keeps out of the dataset, once there are no more to come."""
-        if self.state is not State.STORED:
-            return ()
-        return tuple(image.sample for image in self.images if image.rejected is not None)
-
-    @property
     def wasted(self) -> int:
         """Images of POSTs that were accepted and will not give them: a failed job, lost links, too few images."""
         at_the_api = self.state in (State.SUBMITTING, State.SUBMITTED, State.READY)

@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 from batchgen.errors import StorageFailed
+from batchgen.flushing import flush_folder
 from batchgen.model import REJECTED_FOLDER, VerifiedImage
 
 _PART = ".part"
@@ -107,7 +108,7 @@ class FileStore:
         if not folder.is_dir():
             self._make(folder.parent)
             folder.mkdir(exist_ok=True)
-            _flush_folder(folder.parent)
+            flush_folder(folder.parent)
         self._known.add(folder)
 
 
@@ -133,7 +134,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageFailed: the disk does not take it; at *path* is what was there before, or all of *content*.
     """
-    with _placed(path, _flush_folder) as part:
+    with _placed(path, flush_folder) as part:
         _write(part, content)
 
 
@@ -163,7 +164,7 @@ class _Flushes:
             if self._flushed >= mine:
                 return  # by one that began after this entry was there
             asked = self._asked
-            _flush_folder(folder)
+            flush_folder(folder)
             self._flushed = asked
 
 
@@ -176,7 +177,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageFailed: as `write_atomically`, for what the disk says while the file is written, too.
     """
-    with _placed(path, _flush_folder) as part:
+    with _placed(path, flush_folder) as part:
         yield part
         with part.open("rb+") as written:
             os.fsync(written.fileno())
@@ -195,30 +196,19 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _placed(path: Path, flush_folder: Callable[[Path], None]) -> Iterator[Path]:
+def _placed(path: Path, flush: Callable[[Path], None]) -> Iterator[Path]:
     """A name for a file to be written and flushed under before it takes the place of *path*."""
     part = path.with_name(f".{path.name[:_STEM_SHOWN]}.{random.getrandbits(32):08x}{_PART}")
     try:
         yield part
         part.replace(path)
-        flush_folder(path.parent)
+        flush(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _failed(path, error) from error
         raise
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the folder's entries survive a power cut; Windows offers no such call, and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _failed(path: Path, error: OSError) -> StorageFailed:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import TypeVar
 
-from batchgen.lifecycle import Record
+from batchgen.lifecycle import Record, State
 from batchgen.model import Request, RequestKey
 from batchgen.planning import Elsewhere, replacement
 from batchgen.profile import Profile
@@ -20,6 +20,12 @@ def several(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
     stream = iter(entries)
     while some := list(islice(stream, _LOOKED_UP_AT_ONCE)):
         yield some
+
+
+def rejected_samples(record: Record) -> Iterator[int]:
+    """Which of a request's images a check keeps out of the dataset, once there are no more to come."""
+    if record.state is State.STORED:
+        yield from (image.sample for image in record.images if image.rejected is not None)
 
 
 def planned_anew(
@@ -40,7 +46,7 @@ def planned_anew(
     for some in several(planned):
         requests = [entry for entry in some if isinstance(entry, Request)]
         known = records(requests)
-        rejected += [(one, n) for one in requests for n in known.get(one.key, Record()).rejected_samples]
+        rejected += [(one, n) for one in requests for n in rejected_samples(known.get(one.key, Record()))]
         unknown.difference_update(request.key for request in requests)
         position += sum(request.samples for request in requests)
         yield from some

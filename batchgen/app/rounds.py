@@ -12,7 +12,7 @@ from batchgen.adapters.journal import SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile, freeze
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
-from batchgen.app.replanning import several
+from batchgen.app.replanning import rejected_samples, several
 from batchgen.app.screened import put_down
 from batchgen.app.screening import Screening
 from batchgen.checks import OnReject
@@ -89,7 +89,7 @@ class Rounds:
         rejected: dict[_Place, Request] = {}
         latest: dict[_Place, tuple[int, bool]] = {}
         for request, record in self._with_records(plan):
-            gone = record.rejected_samples
+            gone = list(rejected_samples(record))
             if request.replaces is not None:
                 place = (request.replaces.of, request.sample)
                 latest[place] = max(latest.get(place, (0, False)), (request.replaces.number, bool(gone)))

@@ -18,7 +18,8 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from batchgen.errors import ExportBusy, UsageError
-from batchgen.export.working import MAKING, Working, disk, flush, flush_folder
+from batchgen.export.working import MAKING, Working, disk, flush
+from batchgen.flushing import flush_folder
 
 #: Says what an export was made from; hidden, so that no loader takes it for data.
 MARKER = ".batchgen-export.json"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.errors import StorageFailed
+from batchgen.flushing import flush_file, flush_folder
 
 #: Folder of all that is needed only while an export grows; hidden.
 MAKING = ".making"
@@ -115,20 +116,3 @@ def flush(folder: Path) -> None:
             paths = [Path(place, name) for name in names]
             deque(pool.map(flush_file, [path for path in paths if not path.is_symlink()]), maxlen=0)
             flush_folder(Path(place))
-
-
-def flush_file(path: Path) -> None:
-    """Make a file survive a power cut."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the folder's entries survive a power cut; Windows offers no such call, and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchgen.errors import StorageFailed
+from batchgen.flushing import flush_file
 from batchgen.index.columns import DEFAULT_SPLIT
 from batchgen.index.reading import batches
 
@@ -77,8 +77,7 @@ def _write(path: Path) -> None:
             writers[split].write_batch(rows)
         for split, writer in writers.items():
             writer.close()
-            with parts[split].open("rb") as written:
-                os.fsync(written.fileno())
+            flush_file(parts[split])
             parts[split].replace(path.with_name(split_table(split)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import islice
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from batchgen.checks import DuplicateCheck
 from batchgen.errors import StorageFailed
 from batchgen.firsts import Firsts, FirstsInMemory
+from batchgen.flushing import flush_file
 from batchgen.index.columns import FACTS, SCHEMA_VERSION, STAMP, VERSION, schema
 from batchgen.index.tables import table
 from batchgen.lifecycle import Record
@@ -62,8 +62,7 @@ def write(
                 known = records([request.key for request in some])
                 rows = table(some, known, facts=facts, label_types=label_types, schema=arrow)
                 writer.write_table(duplicates.marked(rows) if facts.duplicates is not DuplicateCheck.OFF else rows)
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
+        flush_file(part)
         part.replace(path)
     except OSError as error:
         raise StorageFailed(
