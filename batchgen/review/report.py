@@ -12,8 +12,9 @@ from typing import Any
 
 from batchgen import index
 from batchgen.model import INDEX_NAME, REPORT_NAME, BatchFacts, Status
-from batchgen.review import charts
+from batchgen.review import charts, counting
 from batchgen.review.advice import advice
+from batchgen.review.counting import Found
 from batchgen.review.facets import axis_names, facets
 from batchgen.review.gallery import MOST_ROWS, Gallery, PartMaker, in_parts
 from batchgen.review.pages import render
@@ -40,16 +41,16 @@ def make(folder: Path, *, thumbnails: int | None = None) -> Iterator[ReportFile]
         StorageFailed: the index cannot be read.
     """
     path = folder / INDEX_NAME
-    facts, labels = index.read_facts(path)
-    survey, gallery = Survey(), Gallery(labels)
+    found, survey = counting.count(path), Survey()
+    labels, gallery = found.labels, Gallery(found.labels)
     inside: list[Any] | None = [] if PartMaker.inside(index.rows(path)) else None
     rows = index.read(path)
     with closing(PartMaker(folder, labels, thumbnails=thumbnails)) as maker:
         for number, part in enumerate(in_parts(islice(rows, MOST_ROWS))):
             for row in part:
-                found = facets(row, labels)
-                survey.add(row, found)
-                gallery.add(row, found)
+                seen = facets(row, labels)
+                survey.add(row, seen)
+                gallery.add(row, seen)
             if inside is not None:
                 inside.append(maker.inner(part))
             else:
@@ -57,7 +58,7 @@ def make(folder: Path, *, thumbnails: int | None = None) -> Iterator[ReportFile]
                 yield ReportFile(name=name, content=content, rows=len(part))
     for row in rows:
         survey.add(row, facets(row, labels))
-    page = _page(facts, labels, survey, gallery.written(inside))
+    page = _page(found, survey, gallery.written(inside))
     yield ReportFile(name=REPORT_NAME, content=page, rows=0 if inside is None else gallery.count)
 
 
@@ -70,23 +71,26 @@ def rows_shown(folder: Path) -> int:
     return min(MOST_ROWS, index.rows(folder / INDEX_NAME))
 
 
-def _page(facts: BatchFacts, labels: tuple[str, ...], survey: Survey, rows: dict[str, Any]) -> bytes:
+def _page(found: Found, survey: Survey, rows: dict[str, Any]) -> bytes:
+    statuses, failures = found.counts["status"], found.counts["error_class"]
     drawn = [charts.latency(survey.ended, survey.latency), charts.throughput(survey.stored)]
     return render(
         "report.html",
         script="report.js",
         beside=rows["parts"] is None,
-        facts=facts,
+        facts=found.facts,
+        wanted=statuses.total(),
+        prompts=len(found.prompts),
         survey=survey,
         period=_period(survey),
-        statuses=[(status, survey.statuses[status]) for status in Status if survey.statuses[status]],
-        spend="unknown" if survey.unpriced else f"{survey.cost:,.2f}",
-        spend_note=_spend_note(facts, survey),
+        statuses=[(status, statuses[status]) for status in Status if statuses[status]],
+        spend="unknown" if survey.unpriced else f"{found.cost or 0:,.2f}",
+        spend_note=_spend_note(found.facts, statuses[Status.IN_DOUBT]),
         typical=[f"{charts.share(survey.latency, part):.3g} s" for part in (50, 90)] if survey.latency else [],
-        failures=[(kind, n, advice(kind), survey.examples[kind]) for kind, n in survey.failures.most_common()],
+        failures=[(kind, n, advice(kind), survey.examples[kind]) for kind, n in failures.most_common()],
         charts=[chart for chart in drawn if chart is not None],
         parameters=list(survey.parameters().items()),
-        axes=axis_names(labels),
+        axes=axis_names(found.labels),
         shown=rows["count"],
         rows=rows,
         width=charts.WIDTH,
@@ -96,11 +100,11 @@ def _page(facts: BatchFacts, labels: tuple[str, ...], survey: Survey, rows: dict
     )
 
 
-def _spend_note(facts: BatchFacts, survey: Survey) -> str:
+def _spend_note(facts: BatchFacts, doubtful: int) -> str:
     if facts.price_per_image is None:
         return "No price is known; set price_per_image in the manifest to see what the batch costs."
     said = f"At {facts.price_per_image:g} an image, in the account's currency."
-    if doubtful := survey.statuses[Status.IN_DOUBT]:
+    if doubtful:
         said += f" {doubtful:,} in doubt may have cost {doubtful * facts.price_per_image:,.2f} more."
     return said
 

@@ -1,4 +1,4 @@
-"""A batch at a glance: what one pass over the rows of its index counts. Memory does not grow with its images."""
+"""What a report says of a batch besides what `counting` counts; told row by row, with the facets of each."""
 
 from __future__ import annotations
 
@@ -32,10 +32,7 @@ class Survey:
     """Told each row of an index in turn."""
 
     def __init__(self) -> None:
-        self.statuses: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
         self.examples: dict[str, list[Example]] = {}  #: of each kind of failure, the first few
-        self.cost = 0.0  #: in the account's currency
         self.unpriced = 0  #: images whose price is unknown
         self.attempts = 0  #: submissions
         self.bytes = 0  #: of all images
@@ -43,16 +40,13 @@ class Survey:
         self.latency = array("d")  #: seconds, of the same requests
         self.stored = array("d")  #: seconds since 1970: when each image was safe on disk
         self._values: dict[str, Counter[str | None]] = {}
-        self._prompts: set[int] = set()
         self._request: str | None = None
 
     def add(self, row: Mapping[str, Any], found: Mapping[str, str | None]) -> None:
         """Count a row with its facets; the samples of a request come one after the other."""
-        self.statuses[row["status"]] += 1
-        self._prompts.add(hash(row["prompt"]))
         self._add_image(row)
         if row["error_class"] is not None:
-            self._add_failure(row)
+            self._add_example(row)
         if row["request_key"] != self._request:
             self._request = row["request_key"]
             self._add_request(row)
@@ -60,16 +54,6 @@ class Survey:
             counted = self._values.setdefault(name, Counter())
             if value in counted or len(counted) < _VALUES:
                 counted[value] += 1
-
-    @property
-    def wanted(self) -> int:
-        """Images asked for."""
-        return self.statuses.total()
-
-    @property
-    def prompts(self) -> int:
-        """Different prompts."""
-        return len(self._prompts)
 
     def parameters(self) -> dict[str, list[tuple[str | None, int]]]:
         """Axes, labels and parameters: each value and how many images have it."""
@@ -83,17 +67,12 @@ class Survey:
         if row["status"] not in (Status.STORED, Status.REJECTED):
             return
         self.bytes += row["bytes"] or 0
-        if row["cost"] is None:
-            self.unpriced += 1
-        else:
-            self.cost += row["cost"]
+        self.unpriced += row["cost"] is None
         if row["downloaded_at"] is not None:
             self.stored.append(_seconds(row["downloaded_at"]))
 
-    def _add_failure(self, row: Mapping[str, Any]) -> None:
-        kind = row["error_class"]
-        self.failures[kind] += 1
-        known = self.examples.setdefault(kind, [])
+    def _add_example(self, row: Mapping[str, Any]) -> None:
+        known = self.examples.setdefault(row["error_class"], [])
         if len(known) < _EXAMPLES:
             example = Example(prompt=row["prompt"], message=row["error_message"], http_status=row["http_status"])
             if example not in known:
