@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from batchgen.checks import Decode
+from batchgen.depth import in_8_bits
 from batchgen.errors import ResultUnavailable
 from batchgen.model import VerifiedImage
 
@@ -128,7 +129,7 @@ class PillowCheck:
                 _check_png_stream(content)  # the decoder takes a whole stream of too few rows for all of them
             if extension == "jpg" and _ends_before_its_picture(image, content):
                 raise ValueError("it is cut off, and ended all the same")
-            shown = _in_8_bits(image)
+            shown = in_8_bits(image)
             small = _shrunk(shown)
             return *image.size, perceptual_hash(small), is_blank(shown, small)
 
@@ -139,14 +140,6 @@ class PillowCheck:
     def _unusable(self, content: bytes, what: str) -> ResultUnavailable:
         size = f"{len(content)} bytes" if content else "empty"
         return ResultUnavailable(f"What came ({size}) {what}.{_quote(content, self._clean)}", permanent=True)
-
-
-def _in_8_bits(image: Image.Image) -> Image.Image:
-    """The image itself, or a grey one of 16 bits with the upper eight: Pillow makes most of it white."""
-    if not image.mode.startswith("I"):
-        return image
-    deep = np.asarray(image)
-    return Image.fromarray((np.clip(deep, 0, 65_535) >> 8).astype(np.uint8))
 
 
 def _shrunk(image: Image.Image) -> npt.NDArray[np.float64]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, ClassVar
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from batchgen.depth import in_8_bits
 from batchgen.errors import StorageFailed
 
 #: Pillow's names of the formats of the index.
@@ -109,10 +110,11 @@ class Change:
         )
 
     def _made(self, image: Image.Image, content: bytes, row: dict[str, Any]) -> Picture:
-        wanted = self.format_of(row)
-        made = image if self.size is None else self.size.of(_in_colour(image))
-        if made.size != image.size or wanted != row["format"]:
-            content = self._encoded(made, wanted, icc_profile=image.info.get("icc_profile"))
+        wanted, upright = self.format_of(row), _upright(image)
+        made = upright if self.size is None else self.size.of(_in_colour(upright))
+        if made.size == upright.size and wanted == row["format"]:
+            return self._as_it_is(content, row)
+        content = self._encoded(made, wanted, icc_profile=image.info.get("icc_profile"))
         digest = hashlib.sha256(content).hexdigest()
         return Picture(content=content, format=wanted, width=made.width, height=made.height, sha256=digest)
 
@@ -124,8 +126,14 @@ class Change:
         return buffer.getvalue()
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says, which no file that is made here has."""
+    return image if image.getexif().get(ExifTags.Base.Orientation, 1) == 1 else ImageOps.exif_transpose(image)
+
+
 def _in_colour(image: Image.Image) -> Image.Image:
     """In a mode that every format and filter takes; transparency stays."""
+    image = in_8_bits(image)
     if image.mode in ("RGB", "RGBA", "L"):
         return image
     return image.convert("RGBA" if image.has_transparency_data else "RGB")

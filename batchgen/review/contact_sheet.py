@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from batchgen import index
+from batchgen.depth import in_8_bits
 from batchgen.errors import StorageFailed, UsageError
 from batchgen.model import Status
 
@@ -55,7 +56,9 @@ def thumbnail(path: Path, cell: int) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            plain = image.convert("RGBA") if image.mode == "P" else image  # else Pillow warns of some palettes
+            plain = (
+                image.convert("RGBA") if image.mode == "P" else in_8_bits(image)
+            )  # else Pillow warns of some palettes
             return ImageOps.pad(plain.convert("RGB"), (cell, cell), color=PAPER)
     except OSError as error:
         raise StorageFailed(f"The image {path} cannot be read: {error}.") from error

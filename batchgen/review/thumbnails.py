@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from batchgen.depth import in_8_bits
+
 #: Longer side in pixels: sharp at 160 on most screens, and some 4 KB.
 SIDE = 192
 
@@ -26,8 +28,9 @@ def data_uri(folder: Path, name: str | None, *, side: int = SIDE) -> str | None:
     try:
         with Image.open(path) as image:
             image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded no larger than needed
-            image.thumbnail((side, side))
-            kept = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            plain = in_8_bits(image)
+            plain.thumbnail((side, side))
+            kept = plain.convert("RGBA" if plain.has_transparency_data else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     buffer = BytesIO()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from batchgen import index
 from batchgen.errors import StorageFailed, UsageError
@@ -221,6 +221,33 @@ def test_pictures_of_every_mode_can_be_converted(mode: str, wanted: str) -> None
     content = buffer.getvalue()
     made = Change(format=wanted, size=Size(width=4)).apply(content, row_of(content, "png", (8, 8)))
     assert opened(made.content).size == (4, 4)
+
+
+@pytest.mark.parametrize("wanted", ["jpg", "webp", "png"])
+def test_a_picture_of_16_bits_keeps_its_upper_eight(wanted: str) -> None:
+    ramp = np.linspace(0, 65_535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    buffer = BytesIO()
+    Image.fromarray(ramp).save(buffer, "PNG")
+    row = row_of(buffer.getvalue(), "png", (64, 64))
+    made = opened(Change(format=wanted, size=Size(width=32)).apply(buffer.getvalue(), row).content)
+    assert 120 < np.asarray(made.convert("L")).mean() < 135
+
+
+def test_a_picture_that_its_exif_says_to_turn_is_turned_once_and_only_if_another_is_made() -> None:
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    buffer = BytesIO()
+    Image.new("RGB", (60, 30)).save(buffer, "JPEG", exif=turned)
+    content, row = buffer.getvalue(), row_of(buffer.getvalue(), "jpg", (60, 30))
+    assert Change(size=Size(width=60)).apply(content, row).content == content
+    for change, size in (
+        (Change(format="png"), (30, 60)),
+        (Change(size=Size(width=30)), (15, 30)),
+        (Change(size=Size(width=20, height=60)), (20, 60)),
+    ):
+        made = change.apply(content, row)
+        assert ((made.width, made.height), opened(made.content).size) == (size, size)
+        assert ExifTags.Base.Orientation not in opened(made.content).getexif()
 
 
 def test_transparency_is_white_in_jpeg_and_stays_in_webp() -> None:
