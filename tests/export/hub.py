@@ -105,12 +105,22 @@ class Hub:
                 return _told({"errors": [], "warnings": []})
             case ["datasets", _, _, "info", "lfs", "objects", "batch"]:
                 return _told({"objects": [self._upload(one) for one in json.loads(asked.body)["objects"]]})
+            case ["datasets", owner, name, "resolve", revision, *parts]:
+                return self._file(f"{owner}/{name}", revision, "/".join(parts))
             case ["api", "datasets", owner, name, *rest]:
                 repository = self.repositories.get(f"{owner}/{name}")
                 if repository is None:
                     return _failed(404, "RepoNotFound", "Repository not found")
                 return self._of(repository, f"{owner}/{name}", rest, asked)
         return _failed(501, "", f"{method} {path} is not what a commit needs")
+
+    def _file(self, name: str, revision: str, path: str) -> tuple[int, dict[str, str], bytes]:
+        repository = self.repositories[name]
+        files = repository.files(revision) or {}
+        if path not in files:
+            return _failed(404, "EntryNotFound", "Entry not found")
+        commit = repository.branches.get(revision, revision)
+        return 200, {"etag": f'"{hashlib.sha256(files[path]).hexdigest()}"', "x-repo-commit": commit}, files[path]
 
     def _upload(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """What is to be done with a large file: nothing, if it is there."""
@@ -134,7 +144,8 @@ class Hub:
                 modes = ({"path": one, "uploadMode": _mode(one), "shouldIgnore": False} for one in told)
                 return _told({"files": list(modes)})
             case "tree":
-                return _told([_entry(one, files[one]) for one in _under("/".join(path), files)])
+                deep = "recursive=true" in asked.path.lower()
+                return _told([_entry(one, files.get(one)) for one in _under("/".join(path), files, deep=deep)])
             case "paths-info":
                 wanted = parse_qs(asked.body.decode()).get("paths") or json.loads(asked.body)["paths"]
                 return _told([_entry(one, files.get(one)) for one in wanted if one in files or _under(one, files)])
@@ -176,7 +187,7 @@ def serving(store: Path | None = None) -> Iterator[Hub]:
                 self.send_header(name, value)
             self.end_headers()
             with contextlib.suppress(OSError):  # who asked may be gone
-                self.wfile.write(told)
+                self.wfile.write(b"" if self.command == "HEAD" else told)
 
         do_GET = do_HEAD = do_POST = do_PUT = _answer
 
@@ -207,8 +218,12 @@ def _mode(path: str) -> str:
     return "lfs" if path.endswith(_LARGE) else "regular"
 
 
-def _under(folder: str, files: dict[str, bytes]) -> list[str]:
-    return sorted(name for name in files if not folder or name.startswith(f"{folder}/"))
+def _under(folder: str, files: dict[str, bytes], *, deep: bool = True) -> list[str]:
+    """Files and folders in a folder, or anywhere below it."""
+    start = f"{folder}/" if folder else ""
+    below = [name.removeprefix(start).split("/") for name in files if name.startswith(start)]
+    ends = {"/".join(parts[:n]) for parts in below for n in range(1, (len(parts) if deep else 1) + 1)}
+    return sorted(start + end for end in ends)
 
 
 def _entry(path: str, content: bytes | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ class Readers:
 
     Args:
         home: where the readers keep what they keep.
+        environment: what is said to them besides.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.export.reading"],
             cwd=Path(__file__).parents[2],
-            env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home)},
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -22,6 +22,7 @@ from batchgen.export import Change
 from tests.export.batches import make_batch, odd_batch
 from tests.export.exports import exported
 from tests.export.hub import ATTRIBUTES, TOKEN, Asked, Hub, pointer, serving
+from tests.export.reading import Readers
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -73,6 +74,22 @@ def test_the_export_is_one_commit_of_a_dataset_that_nobody_else_sees(
     assert pushes_left(batch) == []
     assert push(batch, DEST, find_format(to, options)).there_already
     assert len(repository.commits) == 2
+
+
+def test_what_was_pushed_is_loaded_from_there_by_its_name(batch: Path, hub: Hub, tmp_path: Path) -> None:
+    online = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    readers = Readers(tmp_path / "hf", online)
+    try:
+        for to, image in (("parquet", "image"), ("imagefolder", "image"), ("webdataset", "png")):
+            push(batch, f"hf://datasets/me/{to}", find_format(to, {}))
+            loaded = readers.read("datasets", f"me/{to}")
+            numbers = {split: [row[image]["pixel"][0] for row in rows] for split, rows in loaded.items()}
+            assert numbers == {
+                "train": [n for n in range(60) if n % 5 and n % 10 != 9],
+                "validation": [n for n in range(60) if n % 5 == 0],
+            }
+    finally:
+        readers.close()
 
 
 def test_a_folder_of_a_branch_and_a_single_file_are_places_too(batch: Path, hub: Hub, tmp_path: Path) -> None:
