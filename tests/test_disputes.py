@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -121,14 +122,14 @@ def test_the_report_is_a_table_for_the_provider_and_harmless_in_a_spreadsheet(tm
         place = Place(tmp_path, broken, url)
         place.manifest.write_text(
             "profile: simulator\nprice_per_image: 0.5\nparams: {samples: 2, width: 16, height: 16}\n"
-            "prompts: ['=cmd|calc', fox]\n"
+            "prompts: ['=cmd|calc', \"fox\\rowl\"]\n"
         )
         place.run()
     command = [sys.executable, "-m", "batchgen", "status", str(place.out), "--disputes"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    rows = list(csv.DictReader(done.stdout.splitlines()))
+    done = subprocess.run(command, capture_output=True, check=True)
+    rows = list(csv.DictReader(StringIO(done.stdout.decode(), newline="")))
     assert len(rows) == broken.audit().accepted == 6
-    assert {row["prompt"] for row in rows} == {"'=cmd|calc", "fox"}
+    assert {row["prompt"] for row in rows} == {"'=cmd|calc", "fox\rowl"}
     assert {(row["kind"], row["accepted"], row["images"], row["cost"]) for row in rows} == {
         ("job_failed", "yes", "2", "1")
     }

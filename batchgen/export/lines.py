@@ -58,7 +58,7 @@ class Csv:
         names = folders.with_text(source.schema, caption).names
         with working.growing(self.NAME) as path, path.open("w", encoding="utf-8", newline="") as file:
             # As RFC 4180 ends lines: before Python 3.13, a text with an end of line that is not in use is not quoted.
-            table = csv.writer(file, lineterminator="\r\n")
+            table = csv.writer(file)
             table.writerow(map(spreadsheet_cell, names))
             for row in source.rows():
                 text = {} if caption is None else {folders.TEXT: caption.of(row)}

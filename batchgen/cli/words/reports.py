@@ -112,12 +112,12 @@ def disputes_csv(listed: Sequence[Disputed]) -> str:
     from batchgen.export.lines import spreadsheet_cell
 
     text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text)
     table.writerow(_DISPUTE_COLUMNS)
     for disputed in listed:
         cells = _dispute_json(disputed)
         table.writerow(spreadsheet_cell(cells[name]) for name in _DISPUTE_COLUMNS)
-    return text.getvalue().removesuffix("\n")
+    return text.getvalue().removesuffix("\r\n")
 
 
 def disputes_json(listed: Sequence[Disputed]) -> dict[str, Any]:
