@@ -106,7 +106,7 @@ class Hub:
             return None
         except RevisionNotFoundError as error:
             raise UsageError(
-                f"{self._dest}: {self._name} has no branch {self._branch}. Make it with `hf repo branch create "
+                f"{self._dest}: {self._name} has no branch {self._branch}. Make it with `hf repos branch create "
                 f"{self._name} {self._branch} --repo-type dataset`, or name another."
             ) from error
 
@@ -144,6 +144,8 @@ class Hub:
             )
 
     def _must_fit(self, made: Mapping[str, Path]) -> None:
+        if "" in made and not self._path:
+            raise UsageError(f"{self._dest} is a whole dataset. Name a file in it, such as {self._dest}/images.jsonl.")
         folders = Counter(PurePosixPath(name).parent for name in made)
         entries = max(folders.values())
         if len(made) > _MOST_IN_A_COMMIT or entries >= MOST_ENTRIES:

@@ -232,6 +232,13 @@ def test_an_export_to_the_same_place_that_is_no_longer_wanted_is_not_in_the_way(
     assert pushes_left(batch) == []
 
 
+def test_a_file_needs_a_name_in_the_dataset(batch: Path, hub: Hub) -> None:
+    with pytest.raises(UsageError, match=r"is a whole dataset\. Name a file in it"):
+        push(batch, DEST, find_format("jsonl", {}))
+    assert hub.repositories == {}
+    assert pushes_left(batch) == []
+
+
 def test_a_dataset_that_leaves_files_out_of_commits_is_refused(batch: Path, hub: Hub) -> None:
     hub.made("me/animals", {".gitignore": b"*.png"})
     with pytest.raises(UsageError, match=r"has a \.gitignore"):
