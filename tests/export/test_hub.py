@@ -148,32 +148,39 @@ def test_a_push_that_was_refused_in_its_middle_shows_nothing_and_sends_only_what
     assert len(hub.repositories["me/animals"].commits) == 2
 
 
-def test_a_push_killed_in_its_middle_shows_nothing_and_goes_on(tmp_path: Path, hub: Hub) -> None:
+@pytest.mark.parametrize("xet", [False, True])
+def test_a_push_killed_in_its_middle_shows_nothing_and_goes_on(tmp_path: Path, xet: bool) -> None:
     batch = make_batch(tmp_path / "batch", 60)
     command = [sys.executable, "-m", "batchgen", "export", str(batch), DEST, "--to", "imagefolder"]
-    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
     halfway, killed = Event(), Event()
 
     def stuck(asked: Asked) -> tuple[int, str] | None:
-        if asked.method == "PUT" and len(hub.objects) >= 30:
+        if (asked.method == "PUT" and len(hub.objects) >= 30) or "/commit/" in asked.path:
             halfway.set()
             killed.wait()
+            return 503, "who asked is dead"
         return None
 
-    hub.interfere = stuck
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-        halfway.wait()
-        process.send_signal(signal.SIGKILL)
-    assert hub.repositories["me/animals"].files() == ATTRIBUTES
-    hub.interfere = lambda _: None
-    killed.set()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    with serving(tmp_path / "store" if xet else None) as hub:
+        environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "hf")}
+        environment |= {"HF_HUB_DISABLE_XET": str(int(not xet))}
+        hub.interfere = stuck
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+            halfway.wait()
+            process.send_signal(signal.SIGKILL)
+        repository = hub.repositories["me/animals"]
+        assert repository.files() == ATTRIBUTES
+        hub.interfere = lambda _: None
+        killed.set()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"{DEST} holds images as imagefolder: 60 train" in done.stdout
     assert done.stderr == ""
     here = bytes_of(exported(batch, tmp_path / "here", "imagefolder"))
-    assert hub.repositories["me/animals"].files() == ATTRIBUTES | here
-    assert len(hub.repositories["me/animals"].commits) == 2
+    if xet:
+        here |= {name: pointer(sha256_of(here[name])) for name in here if name.endswith((".png", ".parquet"))}
+    assert repository.files() == ATTRIBUTES | here
+    assert len(repository.commits) == 2
     assert pushes_left(batch) == []
 
 
