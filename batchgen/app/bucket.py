@@ -1,4 +1,4 @@
-"""A place in an object store: files are put there one by one, and the export is whole once its marker says so.
+"""An object store as a remote: files are put there one by one, and the export is whole once its marker says so.
 
 Object stores rename nothing, so the marker is put first without counts, and last with them. Objects beside a marker of
 the same export are its own: its bytes are always the same, so one of the right length stays.
@@ -21,7 +21,7 @@ _LAST = ("README.md", MARKER)
 
 
 class Bucket:
-    """`s3://bucket/name`, through fsspec and s3fs; see `pushing.Place`."""
+    """`s3://bucket/name`, through fsspec and s3fs; see `pushing.Remote`."""
 
     def __init__(self, dest: str) -> None:
         self._dest = dest

@@ -37,7 +37,7 @@ _SHOWN = 400  # characters of what the Hub or the network says
 
 
 class Hub:
-    """`hf://datasets/USER/NAME`, with `@BRANCH` and a folder or file in it where wanted; see `pushing.Place`.
+    """`hf://datasets/USER/NAME`, with `@BRANCH` and a folder or file in it where wanted; see `pushing.Remote`.
 
     Raises:
         KeyMissing: neither is HF_TOKEN set, nor has `hf auth login` left a token.

@@ -1,4 +1,4 @@
-"""An export into a place that is no folder: made here, beside the batch, then put there; whole there or not at all."""
+"""An export to a remote, which is no folder: made here, beside the batch, then put there; whole there or not at all."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from batchgen.export.source import Tick
 from batchgen.export.working import disk
 
 
-class Place(Protocol):
+class Remote(Protocol):
     """Where a finished export is put.
 
     Args:
-        dest: the place as the user named it.
+        dest: the remote as the user named it.
 
     Raises:
-        UsageError: it names no place of that kind, or what is needed for it is not installed or not set.
+        UsageError: it names none of that kind, or what is needed for it is not installed or not set.
     """
 
     def __init__(self, dest: str) -> None: ...
@@ -52,8 +52,8 @@ class Place(Protocol):
         """
 
 
-#: What a place begins with -> the kind of place. Others that fsspec knows were never tried.
-PLACES: Mapping[str, type[Place]] = {"s3": Bucket, "hf": Hub}
+#: What a remote's name begins with -> its kind. Others that fsspec knows were never tried.
+REMOTES: Mapping[str, type[Remote]] = {"s3": Bucket, "hf": Hub}
 
 
 def scheme_of(dest: str) -> str | None:
@@ -71,31 +71,31 @@ def push(
     change: Change | None = None,
     begun: Callable[[int], Tick] | None = None,
 ) -> Exported:
-    """Export the batch in a folder to a place such as `s3://bucket/name`. As `exporting.export` otherwise.
+    """Export the batch in a folder to a remote such as `s3://bucket/name`. As `exporting.export` otherwise.
 
     Raises:
-        UsageError: that kind of place is not known, or something else is there.
-        StorageFailed: the place cannot be reached, or does not take it; the same call goes on.
+        UsageError: that kind of remote is not known, or something else is there.
+        StorageFailed: the remote cannot be reached, or does not take it; the same call goes on.
     """
-    place, staging = _place(dest), _staging(Path(out), dest)
+    remote, staging = _remote(dest), _staging(Path(out), dest)
     with _removed_if_refused(staging):
-        place.look()
+        remote.look()
     made = export(out, staging, form, choice=choice, change=change, begun=begun, ours=True)
     with _removed_if_refused(staging):
-        there_already = place.put(_files(staging), begun or nobody)
+        there_already = remote.put(_files(staging), begun or nobody)
     _remove(staging)
     return replace(made, place=dest, there_already=there_already)
 
 
-def _place(dest: str) -> Place:
+def _remote(dest: str) -> Remote:
     scheme = scheme_of(dest) or ""
-    if scheme not in PLACES:
-        known = " and ".join(f"{name}://" for name in PLACES)
+    if scheme not in REMOTES:
+        known = " and ".join(f"{name}://" for name in REMOTES)
         raise UsageError(
             f"{dest}: there is no pushing to {scheme}://, only to {known}. Export to a folder, and put that where it "
             "is to go."
         )
-    return PLACES[scheme](dest)
+    return REMOTES[scheme](dest)
 
 
 def _staging(out: Path, dest: str) -> Path:
@@ -106,7 +106,7 @@ def _staging(out: Path, dest: str) -> Path:
 
 @contextlib.contextmanager
 def _removed_if_refused(staging: Path) -> Iterator[None]:
-    """What a place refuses for good is not kept to go on from."""
+    """What a remote refuses for good is not kept to go on from."""
     try:
         yield
     except UsageError:
