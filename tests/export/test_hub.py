@@ -153,24 +153,24 @@ def test_a_push_killed_in_its_middle_shows_nothing_and_goes_on(tmp_path: Path, x
     batch = make_batch(tmp_path / "batch", 60)
     command = [sys.executable, "-m", "batchgen", "export", str(batch), DEST, "--to", "imagefolder"]
     halfway, killed = Event(), Event()
+    with serving(tmp_path / "store" if xet else None) as server:
 
-    def stuck(asked: Asked) -> tuple[int, str] | None:
-        if (asked.method == "PUT" and len(hub.objects) >= 30) or "/commit/" in asked.path:
-            halfway.set()
-            killed.wait()
-            return 503, "who asked is dead"
-        return None
+        def stuck(asked: Asked) -> tuple[int, str] | None:
+            if (asked.method == "PUT" and len(server.objects) >= 30) or "/commit/" in asked.path:
+                halfway.set()
+                killed.wait()
+                return 503, "who asked is dead"
+            return None
 
-    with serving(tmp_path / "store" if xet else None) as hub:
-        environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "hf")}
+        environment = os.environ | {"HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "hf")}
         environment |= {"HF_HUB_DISABLE_XET": str(int(not xet))}
-        hub.interfere = stuck
+        server.interfere = stuck
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-            halfway.wait()
+            assert halfway.wait(60)  # else it has ended, and this would wait for good
             process.send_signal(signal.SIGKILL)
-        repository = hub.repositories["me/animals"]
+        repository = server.repositories["me/animals"]
         assert repository.files() == ATTRIBUTES
-        hub.interfere = lambda _: None
+        server.interfere = lambda _: None
         killed.set()
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
