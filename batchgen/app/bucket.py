@@ -16,8 +16,24 @@ from batchgen.errors import StorageFailed, UsageError
 from batchgen.export.destination import MARKER
 from batchgen.export.source import Tick
 
-#: Put last, so that no loader finds a header whose files are not there.
+#: Put last, in this order, so that no loader finds a header whose files are not there.
 _LAST = ("README.md", MARKER)
+#: Files, and bytes unless a file has more, that are on their way at one time: most of the time is the store's.
+_AT_A_TIME, _BYTES_AT_A_TIME = 32, 64 * 2**20
+
+
+def together(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """The names in order, as many at a time as may be on their way together."""
+    some: list[str] = []
+    total = 0
+    for name, size in sizes.items():
+        if some and (len(some) == _AT_A_TIME or total + size > _BYTES_AT_A_TIME):
+            yield some
+            some, total = [], 0
+        some.append(name)
+        total += size
+    if some:
+        yield some
 
 
 class Bucket:
@@ -68,9 +84,14 @@ class Bucket:
         if there and found != begun:
             raise self._something_else()
         self._files.pipe_file(f"{self._root}/{MARKER}", json.dumps(begun).encode())
-        for name in sorted(made, key=lambda name: (name in _LAST, name == MARKER, name)):
-            if there.get(name) != made[name].stat().st_size or name == MARKER:
-                self._files.put_file(str(made[name]), f"{self._root}/{name}")
+        sizes = {name: made[name].stat().st_size for name in sorted(made) if name not in _LAST}
+        missing = {name: size for name, size in sizes.items() if there.get(name) != size}
+        tick(len(sizes) - len(missing))
+        for some in together(missing):
+            self._files.put([str(made[name]) for name in some], [f"{self._root}/{name}" for name in some])
+            tick(len(some))
+        for name in (name for name in _LAST if name in made):
+            self._files.put_file(str(made[name]), f"{self._root}/{name}")
             tick(1)
         return False
 
