@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from batchgen.app.checking import check
 from batchgen.app.comparing import drift
 from batchgen.cli import words
 from batchgen.lifecycle import State
+from batchgen.likeness import NEAR
 from batchgen.model import Replacement, Request
 from batchgen.planning import replacement, request_key
 from batchgen.simulator import Behaviour, Fixed, Simulator, background
@@ -34,10 +36,12 @@ REPLACE = "{blank: reject, on_reject: replace}"
 class Place:
     """A manifest, a folder, and a simulator some of whose pictures are blank."""
 
-    def __init__(self, folder: Path, *, blank: float, profile: str = "simulator", seed: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, blank: float, profile: str = "simulator", seed: int = 0, pictures: str = "tiny"
+    ) -> None:
         self.folder, self.out, self.record = folder, folder / "out", folder / "accepted.jsonl"
         self.profile = profile
-        behaviour = Behaviour(latency=Fixed(0), pictures="tiny", faults={"image": {"blank": blank}})
+        behaviour = Behaviour(latency=Fixed(0), pictures=pictures, faults={"image": {"blank": blank}})
         self.simulator = Simulator(find_profile(profile), behaviour=behaviour, record=self.record, seed=seed)
 
     def manifest(self, checks: str = REPLACE, *, prompts: int = 6, params: str = "samples: 2", extra: str = "") -> Path:
@@ -178,6 +182,21 @@ def test_a_lost_plan_is_made_anew_with_the_replacements_that_were_paid_for(tmp_p
     assert list(PlanFile(plan)) == planned
     assert after.frame().request_key.tolist() == before.frame().request_key.tolist()
     assert after.exit_code == 0
+
+
+def test_what_looks_like_an_earlier_image_is_replaced_until_no_two_look_alike(tmp_path: Path) -> None:
+    place = Place(tmp_path, blank=0.3, pictures="drawn")
+    manifest = place.manifest("{duplicates: reject-near, on_reject: replace, replacements: 9}", prompts=20)
+    result = place.run(manifest)
+    frame = result.frame()
+    hashes = [int(phash, 16) for phash in frame[frame.status == "stored"].phash]
+    assert result.samples[Status.REJECTED] > 0
+    assert min((one ^ other).bit_count() for one, other in combinations(hashes, 2)) > NEAR
+    assert len(hashes) == 40 - result.unreplaced
+    paid = len(place.jobs())
+    assert paid == 20 + (frame.replaces.notna().sum())
+    assert place.run(manifest).frame().equals(frame)
+    assert len(place.jobs()) == paid
 
 
 def test_each_fanned_out_sample_with_a_seed_is_replaced_by_another_seed(tmp_path: Path) -> None:
