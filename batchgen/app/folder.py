@@ -72,6 +72,11 @@ class BatchFolder:
         return self.state.glob(f".{self.plan.name}.*.part")
 
     @property
+    def screened(self) -> Path:
+        """As what, and by what, all images of the batch were screened."""
+        return self.state / "screened"
+
+    @property
     def log(self) -> Path:
         """One JSON object for each step."""
         return self.state / "run.jsonl"
@@ -85,11 +90,6 @@ class BatchFolder:
     def history(self) -> Path:
         """One JSON object for each run that ended."""
         return self.state / "history.jsonl"
-
-    @property
-    def screened(self) -> Path:
-        """Of which batch all images were screened, and by what."""
-        return self.state / "screened"
 
     @property
     def cleaned(self) -> Path:
