@@ -187,7 +187,7 @@ class TryLater(APIError):
 
     Args:
         retry_after: seconds the API asks to wait; None if it did not say.
-        capacity: True if the API said that too much is in flight, so that less should be.
+        crowded: True if the API said that too much is in flight, so that less should be.
     """
 
     def __init__(
@@ -198,11 +198,11 @@ class TryLater(APIError):
         code: str | None = None,
         response: str | None = None,
         retry_after: float | None = None,
-        capacity: bool = False,
+        crowded: bool = False,
     ) -> None:
         super().__init__(message, http_status=http_status, code=code, response=response)
         self.retry_after = retry_after
-        self.capacity = capacity
+        self.crowded = crowded
 
 
 class AnswerInDoubt(APIError):

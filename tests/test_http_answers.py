@@ -338,7 +338,7 @@ def test_a_parameter_named_for_safety_is_not_a_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "capacity"),
+    ("status", "body", "crowded"),
     [
         (429, {}, True),
         (429, {"code": "RATE_LIMIT_EXCEEDED"}, True),
@@ -348,9 +348,9 @@ def test_a_parameter_named_for_safety_is_not_a_policy() -> None:
         (425, {}, False),
     ],
 )
-def test_too_much_at_once_is_for_later(status: int, body: object, capacity: bool) -> None:
+def test_too_much_at_once_is_for_later(status: int, body: object, crowded: bool) -> None:
     later = submit_error(TryLater, status, body, retry_after="7")
-    assert (later.http_status, later.capacity, later.retry_after) == (status, capacity, 7.0)
+    assert (later.http_status, later.crowded, later.retry_after) == (status, crowded, 7.0)
 
 
 def test_the_wait_may_be_in_the_body() -> None:
@@ -467,7 +467,7 @@ def test_a_post_that_is_told_that_too_much_is_going_on_and_gets_no_job_is_for_la
     body = {"status": "failed", "error": {"code": code}, "retry_after": 3}
     with pytest.raises(TryLater) as caught:
         CURRENT.submission(answer(200, body))
-    assert (caught.value.retry_after, caught.value.capacity) == (3, code.startswith("CONC"))
+    assert (caught.value.retry_after, caught.value.crowded) == (3, code.startswith("CONC"))
 
 
 # --- Status

@@ -292,7 +292,7 @@ async def test_a_retry_after_date_is_counted_from_the_clock() -> None:
     async with served(gives({}, status=429, Retry_After=date)) as seen:
         error = await submit_error(seen.url, clock=lambda: 1_700_000_000.0)
     assert isinstance(error, TryLater)
-    assert (error.retry_after, error.capacity) == (30.0, True)
+    assert (error.retry_after, error.crowded) == (30.0, True)
 
 
 async def test_a_compressed_answer_is_understood() -> None:

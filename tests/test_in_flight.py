@@ -39,7 +39,7 @@ class Bounded:
         now = self.scene.clock.monotonic()
         if self.in_flight(now) >= self.capacity(now):
             self.refusals += 1
-            return TryLater("too many", http_status=429, retry_after=self._retry_after, capacity=True)
+            return TryLater("too many", http_status=429, retry_after=self._retry_after, crowded=True)
         job_id = JobId(f"job-{request.key}")
         self._ends[job_id] = now + self._chance.lognormvariate(0.7, 0.6)
         self.began.append(now)

@@ -227,7 +227,7 @@ def test_a_refused_input_fails_its_request_alone_and_is_not_repeated() -> None:
 
 
 def test_a_busy_api_is_left_alone_for_as_long_as_it_asks() -> None:
-    busy = TryLater("slow down", http_status=429, retry_after=100.0, capacity=True)
+    busy = TryLater("slow down", http_status=429, retry_after=100.0, crowded=True)
     scene = Scene(MemoryImageAPI(submit={"prompt 0": [busy]}), concurrency=1)
     wanted = requests(2)
     assert scene.run(wanted) == [State.STORED] * 2
@@ -726,7 +726,7 @@ def test_a_rate_is_kept_evenly_without_a_burst() -> None:
 def test_a_capacity_that_the_api_defends_is_found_and_respected() -> None:
     def submit(request: Request) -> TryLater | None:
         if len(scene.api._open) >= 5:
-            return TryLater("too many", http_status=429, code="CONCURRENT_JOBS_EXCEEDED", capacity=True)
+            return TryLater("too many", http_status=429, code="CONCURRENT_JOBS_EXCEEDED", crowded=True)
         return None
 
     scene = Scene(MemoryImageAPI(polls=2, submit=submit), concurrency=20)
@@ -800,7 +800,7 @@ OUTCOMES = st.sampled_from(
         None,
         AnswerInDoubt("reset"),
         RequestRefused("422", http_status=422),
-        TryLater("429", http_status=429, retry_after=3.0, capacity=True),
+        TryLater("429", http_status=429, retry_after=3.0, crowded=True),
         TryLater("refused", code="UNREACHABLE"),
         FAILED,
     ]

@@ -124,7 +124,7 @@ class Submitter:
         return await self._recorder.record(request, record, GaveUp(failure=failure))
 
     def _after_refusal(self, trouble: TryLater) -> None:
-        if trouble.capacity:
+        if trouble.crowded:
             self._slots.refused()
         pause = self._pace.refused(trouble.retry_after)
         refused_for = self._pace.refused_for

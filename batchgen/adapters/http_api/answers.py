@@ -195,8 +195,8 @@ class AnswerReader:
         return None
 
     def _later(self, answer: Answer, said: Said) -> TryLater:
-        capacity = answer.status == 429 or said.code == "CONCURRENT_JOBS_EXCEEDED"
-        return TryLater(retry_after=_wait(answer, said), capacity=capacity, **self._facts(answer, said))
+        crowded = answer.status == 429 or said.code == "CONCURRENT_JOBS_EXCEEDED"
+        return TryLater(retry_after=_wait(answer, said), crowded=crowded, **self._facts(answer, said))
 
     def _job_id(self, content: Mapping[str, Any]) -> JobId | None:
         inner = content.get("data")
