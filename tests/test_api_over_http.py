@@ -217,6 +217,31 @@ async def test_fewer_links_than_samples_are_stored_and_the_missing_samples_say_w
     assert (result.exit_code, api.posts) == (3, 1)
 
 
+SPLIT: dict[str, Reply] = {
+    "over two fields": done(download_urls=[f"{IMAGES}/0"], image_url=f"{IMAGES}/1"),
+    "over two fields that share a link": done(2, image_url=f"{IMAGES}/0", output_url=f"{IMAGES}/1"),
+}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+async def test_links_that_are_split_over_two_fields_are_one_image_each(name: str, tmp_path: Path) -> None:
+    async with Scripted(posts=[SPLIT[name]]) as api:
+        rows = rows_of(await ran(api, tmp_path, params=f"samples: 2, {SIZE}"))
+    assert [row["source_url"].rpartition("/")[2] for row in rows] == ["0", "1"]
+    assert [one.path for one in api.to_images()] == ["/images/0", "/images/1"]
+
+
+async def test_a_link_that_is_given_for_two_samples_is_one_image_and_the_other_sample_is_missing(
+    tmp_path: Path,
+) -> None:
+    async with Scripted(polls=[done(download_urls=[f"{IMAGES}/0", f"{IMAGES}/0"])]) as api:
+        result = await ran(api, tmp_path, params=f"samples: 2, {SIZE}")
+    rows = rows_of(result)
+    assert [row["status"] for row in rows] == ["stored", "failed"]
+    assert (rows[1]["error_class"], rows[1]["error_message"]) == ("missing", "The job made 1 of 2 images.")
+    assert (len(list(result.images())), len(api.to_images()), api.posts, result.exit_code) == (1, 1, 1, 3)
+
+
 async def test_more_links_than_samples_are_no_more_images(tmp_path: Path) -> None:
     async with Scripted(posts=[done(3)]) as api:
         result = await ran(api, tmp_path)
@@ -294,7 +319,7 @@ WAITS: dict[str, Reply] = {
     "RATE_LIMIT_EXCEEDED": reply(400, {"code": "RATE_LIMIT_EXCEEDED"}, Retry_After="0"),
     "CONCURRENT_JOBS_EXCEEDED": reply(409, {"code": "CONCURRENT_JOBS_EXCEEDED"}, Retry_After="0"),
     "503 with Retry-After": reply(503, b"<html>busy</html>", Retry_After="0"),
-    "408": reply(408, b"", Retry_After="0"),
+    "425": reply(425, b"", Retry_After="0"),
 }
 
 
@@ -312,6 +337,7 @@ DOUBTS: dict[str, Reply] = {
     "502 with a page": reply(502, b"<html><h1>Bad Gateway</h1></html>"),
     "504": reply(504),
     "503 without Retry-After": reply(503, b"busy"),
+    "408, which a gateway may send after the API took it": reply(408, b"", Retry_After="0"),
     "a connection that is cut": broken,
     "a success that is no JSON": reply(200, b"{"),
     "a success that names neither job nor image": reply(200, {"status": "PENDING"}),

@@ -255,7 +255,7 @@ def test_a_job_that_failed_without_credit_is_an_end_of_that_job() -> None:
 # --- A submission that was not taken
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 413, 415, 422, 451, 499])
+@pytest.mark.parametrize("status", [400, 404, 405, 413, 415, 422, 451, 498])
 def test_other_refusals_are_about_the_request(status: int) -> None:
     refused = submit_error(RequestRefused, status, {"detail": "no such size"})
     assert (refused.message, refused.http_status) == ("no such size", status)
@@ -344,13 +344,16 @@ def test_a_parameter_named_for_safety_is_not_a_policy() -> None:
         (429, {"code": "RATE_LIMIT_EXCEEDED"}, True),
         (400, {"code": "RATE_LIMIT_EXCEEDED"}, False),
         (409, {"code": "CONCURRENT_JOBS_EXCEEDED"}, True),
-        (408, {}, False),
         (425, {}, False),
     ],
 )
 def test_too_much_at_once_is_for_later(status: int, body: object, crowded: bool) -> None:
     later = submit_error(TryLater, status, body, retry_after="7")
     assert (later.http_status, later.crowded, later.retry_after) == (status, crowded, 7.0)
+
+
+def test_a_408_with_the_apis_own_code_for_too_much_at_once_was_not_accepted() -> None:
+    assert submit_error(TryLater, 408, {"code": "CONCURRENT_JOBS_EXCEEDED"}).crowded
 
 
 def test_the_wait_may_be_in_the_body() -> None:
@@ -371,7 +374,7 @@ def test_a_bare_overload_is_in_doubt(headers: dict[str, str]) -> None:
     assert submit_error(AnswerInDoubt, 503, **headers).http_status == 503
 
 
-@pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 303, 307, 308, 500, 501, 502, 504, 507, 520, 599, 999])
+@pytest.mark.parametrize("status", [408, 499, 100, 199, 300, 301, 302, 303, 307, 308, 500, 501, 502, 504, 507, 520, 599, 999])
 def test_whatever_may_have_come_after_acceptance_is_in_doubt(status: int) -> None:
     assert submit_error(AnswerInDoubt, status, {"id": "j"}, retry_after="1").http_status == status
 
@@ -585,8 +588,14 @@ def test_a_plain_string_is_one_link_and_other_fields_may_stand_in(name: str) -> 
     assert urls(**{name: URL}) == (URL,)
 
 
-def test_the_first_field_that_holds_links_counts() -> None:
-    assert urls(download_urls=[None], image_url=URL, output_url="https://other/") == (URL,)
+def test_links_in_several_fields_are_one_list_in_order() -> None:
+    assert urls(download_urls=[None, URL], image_url="https://a/2", output_url=["https://a/3"]) == (
+        *(URL, "https://a/2", "https://a/3"),
+    )
+
+
+def test_a_link_that_is_named_twice_is_one_link() -> None:
+    assert urls(download_urls=[URL, "https://a/2", URL], image_url=URL) == (URL, "https://a/2")
 
 
 def test_a_link_nested_a_thousand_deep_is_found_or_not_but_harms_nothing() -> None:

@@ -38,6 +38,8 @@ _ID_FIELDS = ("id", "job_id")
 #: Where a refusal's message is, first that holds anything; a framework's name for the status is often in `error`.
 _REFUSAL_FIELDS = ("detail", "message", "error")
 _BUSY_CODES = frozenset({"RATE_LIMIT_EXCEEDED", "CONCURRENT_JOBS_EXCEEDED"})
+#: What gateways say of their own patience, or their caller's, and may say after the API has taken the request.
+_GATEWAYS_STATUSES = frozenset({408, 499})
 #: A job that failed with one of these fails again (documented).
 _HOPELESS_CODES = frozenset({"CREDIT_CHARGE_FAILED", "INPUT_INVALID"})
 _NO_CREDIT = re.compile(r"INSUFFICIENT_(?!PERMISSION|SCOPE|PRIVILEGE)")
@@ -83,7 +85,7 @@ class AnswerReader:
         said = self._refusal(answer)
         if job_id := self._job_all_the_same(answer, said):
             return Accepted(job_id=job_id)
-        if 400 <= answer.status < 500:
+        if 400 <= answer.status < 500 and not _is_a_gateways(answer, said):
             raise self._refused(answer, said)
         job_id = self._job_id(said.content or {})
         wait = retry_after(answer.headers.get("retry-after"), now=answer.at)
@@ -179,7 +181,7 @@ class AnswerReader:
         blocked = self._blocked(answer, said)
         if blocked is not None:
             return blocked
-        if answer.status in (408, 425, 429) or said.code in _BUSY_CODES:
+        if answer.status in (425, 429) or said.code in _BUSY_CODES:
             return self._later(answer, said)
         facts = self._facts(answer, said)
         if said.is_policy:
@@ -214,8 +216,9 @@ class AnswerReader:
         return next((word for value in values if isinstance(value, str) and (word := value.strip().casefold())), None)
 
     def _urls(self, content: Mapping[str, Any], origin: str) -> tuple[str, ...]:
-        found = (tuple(_links(content.get(name), origin)) for name in self._profile.fields.urls)
-        return next(filter(None, found), ())
+        """All links, in order: an answer may hold some in one field and others in the next, or say one twice."""
+        fields = self._profile.fields.urls
+        return tuple(dict.fromkeys(link for name in fields for link in _links(content.get(name), origin)))
 
 
 def retry_after(value: str | None, *, now: float) -> float | None:
@@ -236,6 +239,11 @@ def retry_after(value: str | None, *, now: float) -> float | None:
     except (ValueError, TypeError, LookupError, OverflowError):
         return None
     return min(max(at - now, 0.0), LONGEST_WAIT)
+
+
+def _is_a_gateways(answer: Answer, said: Said) -> bool:
+    """Whether a 4xx leaves open if the request was taken; a code of the API's own says that it was not."""
+    return answer.status in _GATEWAYS_STATUSES and said.code not in _BUSY_CODES
 
 
 def _wait(answer: Answer, said: Said) -> float | None:
