@@ -87,7 +87,9 @@ def _after(submission: _Submission, event: Event) -> _Submission | None:
             return replace(submission, job_id=event.job_id or submission.job_id, failure=None)
         case AnswerLost():
             return replace(submission, job_id=event.job_id, failure=event.failure)
-        case JobFailed() | GaveUp():
+        case JobFailed():
+            return replace(submission, job_id=event.job_id or submission.job_id, failure=event.failure)
+        case GaveUp():
             return replace(submission, failure=event.failure)
         case ResultLost(again=True):
             return replace(submission, failure=event.failure)

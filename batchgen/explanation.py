@@ -85,7 +85,8 @@ def _why(record: Record, *, running: bool, decides: str) -> str:
         case State.SUBMITTED:
             return f"accepted as job {record.job_id}, submitted {_moment(record.submitted_at)}"
         case State.READY:
-            return f"finished {_moment(record.completed_at)}; its images are yet to be downloaded"
+            ended = "finished" if record.failed is None else "failed, with links all the same,"
+            return f"{ended} {_moment(record.completed_at)}; its images are yet to be downloaded"
         case State.STORED:
             return _stored(record)
         case State.FAILED:

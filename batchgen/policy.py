@@ -16,6 +16,8 @@ JOB_FAILURES = 3
 CROWDED_JOBS = 9
 #: Times one link is tried, over about a minute, before the job is asked for fresh ones.
 LINK_TRIES = 8
+#: The same of a link that a failed job names: what it had made was there before it failed.
+FAILED_LINK_TRIES = 4
 #: Times a job is asked for fresh links before images that are gone for good count as lost.
 FRESH_LINKS = 2
 #: Seconds after the end of a job in which what is no whole image behind its link may still become one.
@@ -36,6 +38,9 @@ DOUBTS_IN_A_ROW, REFUSALS_IN_A_ROW = 10, 25
 MISSED_IN_A_ROW = 10
 #: Jobs in a row that may end without the sign that was to tell of it, before it is no longer waited for.
 SIGNS_MISSED_IN_A_ROW = 5
+#: Times that a picture of another size than was asked for is not believed, over some ten seconds, while its host may be
+#: a little behind the API; and pictures that stayed as they were before all are believed at once.
+ODD_SIZE_TRIES, ODD_SIZES_THAT_LASTED = 5, 3
 #: Seconds that a sign is waited for while it is unknown how long jobs take, and at least, and at most after that.
 SIGN_UNKNOWN, SIGN_AT_LEAST, SIGN_AT_MOST = 15.0, 3.0, 60.0
 #: Seconds until the first question about a job while it is unknown how long jobs take, and between any two, at least.
@@ -66,20 +71,28 @@ class Verdict:
     rejected: str | None = None  #: why it is no part of the dataset; None if it is
 
 
-def judge(image: VerifiedImage, asked: Mapping[str, ParamValue], checks: Checks) -> Verdict:
-    """What the checks say of an image that is whole.
+def has_other_size(image: VerifiedImage, asked: Mapping[str, ParamValue]) -> bool:
+    """Whether an image has another width or height than was asked for.
 
     Args:
         asked: the request's parameters. A width or height that is not among them cannot be wrong, nor can the size of
             an image that was to be made larger: nobody documents by how much.
     """
     sides = {"width": image.width, "height": image.height}
-    wrong = "upscale" not in asked and any(asked.get(name, pixels) != pixels for name, pixels in sides.items())
+    return "upscale" not in asked and any(asked.get(name, pixels) != pixels for name, pixels in sides.items())
+
+
+def judge(image: VerifiedImage, asked: Mapping[str, ParamValue], checks: Checks) -> Verdict:
+    """What the checks say of an image that is whole.
+
+    Args:
+        asked: the request's parameters.
+    """
     findings, reasons = [], []
-    if wrong and checks.size is not SizeCheck.OFF:
+    if has_other_size(image, asked) and checks.size is not SizeCheck.OFF:
         findings.append(Finding.SIZE)
         if checks.size is SizeCheck.EXACT:
-            wanted = " × ".join(str(asked.get(name, "any")) for name in sides)
+            wanted = " × ".join(str(asked.get(name, "any")) for name in ("width", "height"))
             reasons.append(f"it has {image.width} × {image.height} pixels instead of {wanted}")
     if image.blank and checks.blank is not BlankCheck.OFF:
         findings.append(Finding.BLANK)
@@ -170,6 +183,33 @@ class Reliance:
     def justified(self) -> bool:
         """Whether waiting for it is better than asking."""
         return not self._deceived and self._missed < SIGNS_MISSED_IN_A_ROW
+
+
+class OddSizes:
+    """Whether a picture of another size than was asked for may stand for one that is yet to come.
+
+    Some APIs give other sizes than they are asked for, and some hosts show a small picture first.
+    """
+
+    def __init__(self) -> None:
+        self._lasted = 0
+        self._replaced = False
+
+    def may_pass(self, image: VerifiedImage, asked: Mapping[str, ParamValue], *, seen: int) -> bool:
+        """Whether the link is worth asking again.
+
+        Args:
+            seen: how often it gave a picture of another size, this one included.
+        """
+        worth = seen <= ODD_SIZE_TRIES and (self._replaced or self._lasted < ODD_SIZES_THAT_LASTED)
+        return worth and has_other_size(image, asked)
+
+    def believed(self, image: VerifiedImage, asked: Mapping[str, ParamValue], *, seen: int) -> None:
+        """The link's last picture counts; as of `may_pass`."""
+        if not has_other_size(image, asked):
+            self._replaced = True
+        elif seen > ODD_SIZE_TRIES:
+            self._lasted += 1
 
 
 class InFlightLimit:

@@ -33,13 +33,15 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The job ended at the API without images."""
+    """The job failed at the API."""
 
-    failure: Failure
+    failure: Failure  #: says of what links its answer names, too
     retryable: bool  #: whether the API's answer leaves hope for another try
     response: str | None = None  #: as of Completed
     blocked: AccountBlocked | None = None  #: set if the account is why: nothing more will be accepted
     crowded: bool = False  #: whether too much at once is why: it passes with time, and with less at once
+    urls: tuple[str, ...] = ()  #: links that its answer names, unless they were asked for early
+    job_id: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,10 +53,10 @@ def cut_short(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response()
 
 
-def picture(width: int = 16, height: int = 16, *, kind: str = "PNG", colour: str = "red") -> bytes:
-    """An image file with something to be seen in it."""
+def picture(width: int = 16, height: int = 16, *, kind: str = "PNG", colour: str = "red", mark: str = "white") -> bytes:
+    """An image file with something to be seen in it, unless the mark has its colour."""
     image, buffer = Image.new("RGB", (width, height), colour), BytesIO()
-    ImageDraw.Draw(image).rectangle((2, 2, width // 2, height // 2), fill="white")
+    ImageDraw.Draw(image).rectangle((2, 2, width // 2, height // 2), fill=mark)
     image.save(buffer, kind)
     return buffer.getvalue()
 

@@ -427,10 +427,22 @@ async def test_a_link_whose_trouble_may_pass_is_tried_again(name: str, tmp_path:
 async def test_an_image_of_another_size_is_told_and_where_it_is_not_wanted_kept_aside(tmp_path: Path) -> None:
     for place, size, status in (("w", SizeCheck.WARN, "stored"), ("e", SizeCheck.EXACT, "rejected")):
         (tmp_path / place).mkdir()
-        async with Scripted(posts=[done()], images=[reply(200, picture(24, 16))]) as api:
-            row = await row_of(api, tmp_path / place, checks=Checks(size=size))
+        with impatient(0.1, calls=2.0):
+            async with Scripted(posts=[done()], images=[reply(200, picture(24, 16))]) as api:
+                row = await row_of(api, tmp_path / place, checks=Checks(size=size))
         assert (row["status"], row["checks"], row["width"], row["requested_width"]) == (status, "size", 24, 16)
         assert api.posts == 1
+
+
+async def test_a_small_picture_in_place_of_an_image_that_is_yet_to_come_is_not_believed(tmp_path: Path) -> None:
+    small = reply(200, picture(4, 4))
+    for place, size in (("w", SizeCheck.WARN), ("e", SizeCheck.EXACT), ("o", SizeCheck.OFF)):
+        (tmp_path / place).mkdir()
+        with impatient(0.1, calls=2.0):
+            async with Scripted(posts=[done()], images=[small, reply(404), small, reply(200, picture())]) as api:
+                row = await row_of(api, tmp_path / place, checks=Checks(size=size))
+        assert (row["status"], row["checks"], row["width"], api.posts) == ("stored", None, 16, 1)
+        assert len(api.to_images()) == 4
 
 
 async def test_a_redirect_to_the_image_is_followed(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ from batchgen.checks import BlankCheck, Checks, Decode, Finding, SizeCheck
 from batchgen.cli import words
 from batchgen.lifecycle import Record, State
 from batchgen.model import REJECTED_FOLDER, BatchFacts, RunId, Status, StoredImage, VerifiedImage
-from batchgen.policy import judge
+from batchgen.policy import ODD_SIZE_TRIES, ODD_SIZES_THAT_LASTED, OddSizes, judge
 from batchgen.testing import MemoryImageAPI, tiny_png
 from tests.factories import a_request, an_image
-from tests.test_runner import Scene
+from tests.test_runner import Scene, requests
 
 STRICT = Checks(size=SizeCheck.EXACT, blank=BlankCheck.REJECT)
 NONE = Checks(size=SizeCheck.OFF, blank=BlankCheck.OFF)
@@ -161,8 +161,8 @@ def test_checks_that_are_none_are_refused_with_what_there_is(given: dict[str, ob
 
 
 def test_a_rejected_image_is_kept_aside_for_it_was_paid_for_and_its_sisters_are_stored() -> None:
-    script = {"A red fox": [tiny_png(8, 8), tiny_png(9, 8)]}
-    scene = Scene(MemoryImageAPI(download=script), checks=Checks(size=SizeCheck.EXACT))
+    api = MemoryImageAPI(download=lambda url: tiny_png(9, 8) if url.endswith("/1") else None)
+    scene = Scene(api, checks=Checks(size=SizeCheck.EXACT))
     request = a_request(params={**a_request().params, "samples": 2, "width": 8, "height": 8})
     assert scene.run([request]) == [State.STORED]
     record = scene.record(request)
@@ -170,6 +170,27 @@ def test_a_rejected_image_is_kept_aside_for_it_was_paid_for_and_its_sisters_are_
     assert sorted(scene.store.files) == [f"{REJECTED_FOLDER}/fox-0123456789-1.png", "images/fox-0123456789-0.png"]
     assert (record.stored, record.missing) == (1, ())
     assert len(scene.api.submitted) == 1
+
+
+def test_an_api_that_gives_another_size_than_it_is_asked_for_is_soon_believed() -> None:
+    scene = Scene(MemoryImageAPI(size=(9, 8)))
+    wanted = requests(1000, params={**a_request().params, "samples": 1, "width": 8, "height": 8})
+    assert set(scene.run(wanted)) == {State.STORED}
+    assert all(Finding.SIZE in scene.record(one).images[0].findings for one in wanted)
+    assert len(scene.api.downloaded) < 1.5 * len(wanted)
+
+
+def test_a_size_that_was_replaced_once_is_never_believed_at_once() -> None:
+    odd, asked = OddSizes(), {"width": 1, "height": 2}
+    right, wrong = an_image(width=1, height=2)[0], an_image(width=2, height=2)[0]
+    for _ in range(ODD_SIZES_THAT_LASTED):
+        assert odd.may_pass(wrong, asked, seen=ODD_SIZE_TRIES)
+        odd.believed(wrong, asked, seen=ODD_SIZE_TRIES + 1)
+    assert not odd.may_pass(wrong, asked, seen=1)
+    odd.believed(right, asked, seen=1)
+    assert odd.may_pass(wrong, asked, seen=1)
+    assert not odd.may_pass(wrong, asked, seen=ODD_SIZE_TRIES + 1)
+    assert not odd.may_pass(right, asked, seen=1)
 
 
 FACTS = BatchFacts(batch_id="b", profile="p", provider="p", model="m", endpoint="e", price_per_image=0.5)

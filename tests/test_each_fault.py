@@ -29,6 +29,7 @@ FATES: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("submit.refused", "job.invalid_input"), ("refused", "refused")),
     **dict.fromkeys(("submit.content_policy", "job.content_policy"), ("content_policy", "content_policy")),
     **dict.fromkeys(("job.lost", "job.stuck"), ("job_lost", "job_lost")),
+    "job.failure_with_urls": ("job_failed", "stored"),
     **dict.fromkeys(("job.fewer_urls", "job.other_field"), ("missing", "stored")),
     **dict.fromkeys(("job.no_urls", "image.damaged", "image.oversized", "image.gone"), ("result_lost", "result_lost")),
 }
@@ -59,6 +60,8 @@ def test_a_run_meets_a_fault_and_does_as_the_documents_say(fault: str, tmp_path:
     audit = simulator.audit()
     assert fault in {*audit.faults, *(f"job.{job.fault}" for job in simulator._book.jobs())}
     assert audit.duplicates == (fault in PAID_AGAIN)
+    sizes = frame[frame.status == "stored"]
+    assert (sizes.width != sizes.requested_width).any() == (name == Fault.WRONG_SIZE)
     assert audit.keys_at_image_host == 0
     codes = Counter(became)
     wanted = 6 if codes["in_doubt"] else 0 if set(codes) == {"stored"} else 3

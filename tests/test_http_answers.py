@@ -374,7 +374,9 @@ def test_a_bare_overload_is_in_doubt(headers: dict[str, str]) -> None:
     assert submit_error(AnswerInDoubt, 503, **headers).http_status == 503
 
 
-@pytest.mark.parametrize("status", [408, 499, 100, 199, 300, 301, 302, 303, 307, 308, 500, 501, 502, 504, 507, 520, 599, 999])
+@pytest.mark.parametrize(
+    "status", [408, 499, 100, 199, 300, 301, 302, 303, 307, 308, 500, 501, 502, 504, 507, 520, 999]
+)
 def test_whatever_may_have_come_after_acceptance_is_in_doubt(status: int) -> None:
     assert submit_error(AnswerInDoubt, status, {"id": "j"}, retry_after="1").http_status == status
 

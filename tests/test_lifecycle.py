@@ -54,6 +54,7 @@ EVENTS: tuple[Event, ...] = (
     LinksMissing(failure=FAILURE),
     JobFailed(failure=FAILURE, again=True),
     JobFailed(failure=FAILURE, again=False),
+    JobFailed(failure=FAILURE, again=False, urls=("https://host/a",)),
     ImagesStored(images=(IMAGE,)),
     ImagesKept(images=(IMAGE,)),
     ResultLost(failure=FAILURE),

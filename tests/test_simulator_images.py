@@ -150,7 +150,7 @@ async def test_a_redirect_may_lead_into_a_private_network() -> None:
 
 
 @pytest.mark.parametrize("pictures", ["drawn", "tiny"])
-@pytest.mark.parametrize("fault", sorted(LASTING - {Fault.LATE, Fault.OVERSIZED}))
+@pytest.mark.parametrize("fault", sorted(LASTING - {Fault.LATE, Fault.THUMBNAIL, Fault.OVERSIZED}))
 async def test_what_is_wrong_with_a_file_stays_so(fault: Fault, pictures: str) -> None:
     async with talking_to(Simulator(SD3, behaviour=faulty(image={fault: 1}).changed(pictures=pictures))) as client:
         url = await link(client)
@@ -170,6 +170,15 @@ async def test_a_late_image_is_there_after_some_tries() -> None:
         got = [await download(client, url) for _ in range(5)]
     assert [answer and answer.status for answer in got] == [404, 404, 404, 200, 200]
     assert simulator.audit().downloads == 2
+
+
+@pytest.mark.parametrize("pictures", ["drawn", "tiny"])
+async def test_a_thumbnail_becomes_the_image_after_some_tries(pictures: str) -> None:
+    behaviour = faulty(image={Fault.THUMBNAIL: 1}, late=2).changed(pictures=pictures)
+    async with talking_to(Simulator(SD3, behaviour=behaviour)) as client:
+        url = await link(client)
+        got = [await download(client, url) for _ in range(4)]
+    assert [answer and answer.size() for answer in got] == [(16, 16), (16, 16), (64, 64), (64, 64)]
 
 
 async def test_the_audit_knows_each_image_and_every_key_that_came_to_the_host() -> None:

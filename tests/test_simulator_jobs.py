@@ -153,6 +153,7 @@ async def test_a_stuck_job_counts_as_one_in_flight_and_keeps_its_place() -> None
         (Fault.NO_URLS, {"download_urls": []}),
         (Fault.NESTED_URLS, {"download_urls": [["0", "1", "2"]]}),
         (Fault.OTHER_FIELD, {"image_url": "0"}),
+        (Fault.FAILURE_WITH_URLS, {"download_urls": ["0", "1"]}),
     ],
 )
 async def test_the_links_of_a_finished_job_may_be_fewer_or_elsewhere(fault: Fault, shape: dict[str, Any]) -> None:
@@ -161,8 +162,14 @@ async def test_the_links_of_a_finished_job_may_be_fewer_or_elsewhere(fault: Faul
 
     async with talking_to(with_faults(job=[fault])) as client:
         _, told = await client.status(await client.accepted(samples=3))
-    links = {name: samples(value) for name, value in told.items() if name not in ("id", "status")}
-    assert (told["status"], links) == ("SUCCESS", shape)
+    links = {name: samples(value) for name, value in told.items() if name not in ("id", "status", "error")}
+    assert (told["status"], links) == ("FAILURE" if "error" in told else "SUCCESS", shape)
+
+
+async def test_what_a_failed_job_had_made_is_behind_the_links_that_it_names() -> None:
+    async with talking_to(with_faults(job=[Fault.FAILURE_WITH_URLS])) as client:
+        _, told = await client.submit(body(samples=2, queued_image_urls=True))
+        assert [(await client.get(link))[0] for link in told["download_urls"]] == [200, 404]
 
 
 async def test_an_image_that_a_job_did_not_make_is_not_behind_its_early_link_either() -> None:

@@ -70,11 +70,13 @@ class LinksMissing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailed:
-    """The API accepted the job and then gave no images."""
+    """The API accepted the job and then failed it."""
 
     failure: Failure
     again: bool  #: whether the policy tries once more
     response: str | None = None  #: as of JobCompleted
+    urls: tuple[str, ...] = ()  #: links that its answer names all the same: tried first, for they may be paid for
+    job_id: JobId | None = None  #: as of JobCompleted
     kind: Literal["JobFailed"] = "JobFailed"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from batchgen.lifecycle.events import JobFailed
 from batchgen.model import Failure, FailureKind, JobId, MissingImage, RunId, StoredImage
 
 
@@ -44,6 +45,7 @@ class Record:
     made: int = 0  #: images that the present job was seen to have made: the links of its fullest answer
     response: str | None = None  #: the API's last answer about the end of a job
     failure: Failure | None = None  #: the last one; cleared by success
+    failed: JobFailed | None = None  #: how the present job failed, while the links that it names are being tried
     attempts: int = 0  #: POSTs that reached the API, or may have
     samples: int = 0  #: images that the last POST asks for
     spent: int = 0  #: images that all POSTs asked for, but for those that were surely not accepted

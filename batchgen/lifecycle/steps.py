@@ -36,7 +36,7 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.PLANNED, GaveUp): (State.FAILED,),
         (State.SUBMITTING, SubmitAccepted): (State.SUBMITTED,),
         (State.SUBMITTING, JobCompleted): (State.READY,),
-        (State.SUBMITTING, JobFailed): (State.PLANNED, State.FAILED),
+        (State.SUBMITTING, JobFailed): (State.PLANNED, State.FAILED, State.READY),
         (State.SUBMITTING, SubmitRefused): (State.PLANNED, State.IN_DOUBT),
         (State.SUBMITTING, AnswerLost): (State.IN_DOUBT,),
         (State.IN_DOUBT, Resubmitted): (State.PLANNED,),
@@ -45,10 +45,11 @@ TABLE: Mapping[tuple[State, type[Event]], tuple[State, ...]] = MappingProxyType(
         (State.SUBMITTED, JobCompleted): (State.READY,),
         (State.SUBMITTED, LinksMissing): (State.SUBMITTED,),
         (State.SUBMITTED, ImagesStored): (State.STORED,),
-        (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED),
+        (State.SUBMITTED, JobFailed): (State.PLANNED, State.FAILED, State.READY),
         (State.READY, ImagesKept): (State.READY,),
         (State.READY, ImagesStored): (State.STORED,),
         (State.READY, ResultLost): (State.SUBMITTED, State.PLANNED),
+        (State.READY, JobFailed): (State.PLANNED, State.FAILED),
         (State.READY, GaveUp): (State.FAILED,),
         (State.FAILED, Reopened): (State.PLANNED, State.SUBMITTED),
         (State.STORED, ImagesLost): (State.SUBMITTED, State.READY),
@@ -86,6 +87,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 spent=record.spent + event.samples,
                 submitted_at=at,
                 job_id=None,
+                early_urls=(),
                 completed_at=None,
                 results_lost=0,
                 made=0,
@@ -134,6 +136,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 state=State.READY,
                 doubted_at=None,
                 job_id=record.job_id or event.job_id,
+                failed=None,
                 urls=event.urls,
                 made=max(record.made, len(event.urls)),
                 response=event.response,
@@ -143,13 +146,21 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             completed_at = at if record.completed_at is None else record.completed_at
             return replace(record, failure=event.failure, response=event.response, completed_at=completed_at)
         case JobFailed():
-            return replace(
+            record = replace(
                 record,
-                state=State.PLANNED if event.again else State.FAILED,
+                job_id=record.job_id or event.job_id,
                 doubted_at=None,
                 failure=event.failure,
                 response=event.response,
-                completed_at=at,
+                completed_at=at if record.completed_at is None else record.completed_at,
+            )
+            if event.urls and record.state is not State.READY:
+                return replace(record, state=State.READY, urls=event.urls, failed=replace(event, urls=()))
+            return replace(
+                record,
+                state=State.PLANNED if event.again else State.FAILED,
+                urls=(),
+                failed=None,
                 job_failures=record.job_failures + 1,
             )
         case ImagesStored():
@@ -161,6 +172,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 images=tuple(images[sample] for sample in sorted(images)),
                 missing=tuple(lost for lost in event.missing if lost.sample not in images),
                 failure=None,
+                failed=None,
                 urls=(),
                 early_urls=(),
                 downloaded_at=at,
@@ -172,6 +184,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 record,
                 state=State.PLANNED if event.again else State.SUBMITTED,
                 failure=event.failure,
+                failed=None,
                 urls=(),
                 results_lost=record.results_lost + 1,
             )

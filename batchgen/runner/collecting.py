@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from batchgen.errors import ResultUnavailable
 from batchgen.model import REJECTED_FOLDER, Failure, FailureKind, MissingImage, Request, StoredImage, VerifiedImage
-from batchgen.policy import LINK_TRIES, backoff, judge
+from batchgen.policy import FAILED_LINK_TRIES, LINK_TRIES, OddSizes, backoff, has_other_size, judge
 from batchgen.runner.limits import Ports, RunLimits
 
 #: Pixels; a smaller picture behind an early link is none that anybody asked for.
@@ -41,6 +41,7 @@ class Collector:
         self._checks = limits.checks
         self._ports = ports
         self._chance = chance
+        self._odd_sizes = OddSizes()
         self._lane = asyncio.Semaphore(limits.downloads)
         # A thread waits for the disk most of the time: there is one for each download, and few decode at once.
         self._threads = ThreadPoolExecutor(limits.downloads, thread_name_prefix="image")
@@ -51,43 +52,65 @@ class Collector:
         self._threads.shutdown(cancel_futures=True)
 
     async def collect(
-        self, request: Request, urls: Sequence[str], have: Sequence[StoredImage] = (), *, settled: bool = True
+        self,
+        request: Request,
+        urls: Sequence[str],
+        have: Sequence[StoredImage] = (),
+        *,
+        settled: bool = True,
+        failed: bool = False,
     ) -> tuple[list[StoredImage], list[Lost]]:
         """Every sample that a link is for, in order: those that are safe on disk, and the others.
 
         Args:
             have: those that are safe already.
-            settled: whether what is no image now will be none later; a host may be a little behind the API.
+            settled: whether what is no image of the size asked for now will be none later; a host may be a little
+                behind the API.
+            failed: whether the job says that it failed: an image counts only if it is of the size asked for and shows
+                something, and a host that knows of none is believed.
 
         Raises:
             StorageFailed: the disk does not take an image.
         """
         safe = {image.sample: image for image in have}
         left = [sample for sample in range(min(len(urls), request.samples)) if sample not in safe]
-        fetched = [self._sample(request, sample, urls[sample], settled=settled) for sample in left]
+        fetched = [self._sample(request, sample, urls[sample], settled=settled, failed=failed) for sample in left]
         # A single one needs no task of its own.
         found = [await fetched[0]] if len(fetched) == 1 else await asyncio.gather(*fetched)
         safe.update({one.sample: one for one in found if isinstance(one, StoredImage)})
         return [safe[sample] for sample in sorted(safe)], [one for one in found if isinstance(one, Lost)]
 
-    async def _sample(self, request: Request, sample: int, url: str, *, settled: bool) -> StoredImage | Lost:
+    async def _sample(
+        self, request: Request, sample: int, url: str, *, settled: bool, failed: bool
+    ) -> StoredImage | Lost:
+        tries = odd = 0  #: of those tries, how many gave a picture of another size
 
         def keep(content: bytes) -> StoredImage:
+            nonlocal odd
             try:
                 image = self._verify(content)
             except ResultUnavailable as unusable:
-                unusable.permanent &= settled
+                unusable.permanent &= settled or failed
                 raise
+            if failed and (image.blank or _is_placeholder(image, request)):
+                raise ResultUnavailable("What came is no picture of the size that was asked for.", permanent=True)
+            odd += not settled and has_other_size(image, request.params)
+            if odd and self._odd_sizes.may_pass(image, request.params, seen=odd):
+                raise ResultUnavailable(f"What came has {image.width} × {image.height} pixels.")
             return self._keep(request, sample, url, content, image)
 
-        tries = 0
         while True:
             try:
-                return await self._fetch(url, keep)
+                stored = await self._fetch(url, keep)
             except ResultUnavailable as unavailable:
                 trouble = unavailable
+            else:
+                if odd:
+                    self._odd_sizes.believed(stored.image, request.params, seen=odd)
+                return stored
             tries += 1
-            if trouble.permanent or tries == LINK_TRIES:
+            if trouble.permanent or tries == (FAILED_LINK_TRIES if failed else LINK_TRIES):
+                trouble.permanent |= failed and _knows_of_none(trouble)
                 return _lost(sample, url, trouble)
             await self._clock.sleep(backoff(tries, draw=self._chance.random(), base=0.5, cap=30.0))
 
@@ -171,6 +194,12 @@ def _is_placeholder(image: VerifiedImage, request: Request) -> bool:
     """Whether an early link gave a picture that is not the one asked for: 'not yet', until the API says otherwise."""
     wanted = request.params.get("width", image.width), request.params.get("height", image.height)
     return (image.width, image.height) != wanted or min(image.width, image.height) < _SMALLEST
+
+
+def _knows_of_none(trouble: ResultUnavailable) -> bool:
+    """Whether the host itself says that there is no image, and is not only out of order."""
+    status = trouble.http_status
+    return status is not None and status < 500 and status != 429
 
 
 def _lost(sample: int, url: str, trouble: ResultUnavailable) -> Lost:

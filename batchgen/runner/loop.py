@@ -297,7 +297,10 @@ class Runner:
             raise Overdue  # no room for images; the next run fetches them
         age = self._ports.clock.now() - (record.completed_at or 0.0)
         settled = age >= SETTLING or fresh_links >= FRESH_LINKS
-        images, lost = await self._collector.collect(request, record.urls, record.images, settled=settled)
+        failed = record.failed is not None
+        images, lost = await self._collector.collect(
+            request, record.urls, record.images, settled=settled, failed=failed
+        )
         stored = ImagesStored(images=tuple(images), missing=_missing(request, record, images, lost))
         if not lost:
             self._brakes.stored()
@@ -305,7 +308,7 @@ class Runner:
         failure = lost[0].missing.failure
         self._ports.observer.trouble(request, failure.message)
         record = await self._recorder.record_kept(request, record, images)
-        if record.job_id is not None and fresh_links < FRESH_LINKS:
+        if record.job_id is not None and fresh_links < (int(age >= SETTLING) if failed else FRESH_LINKS):
             record = await self._recorder.record(request, record, ResultLost(failure=failure))
             if fresh_links:  # links that were fresh are no better: the host needs time
                 await self._ports.clock.sleep(backoff(fresh_links, draw=self._chance.random(), base=5.0))
@@ -317,6 +320,8 @@ class Runner:
             raise Overdue
         if images:
             return await self._recorder.record(request, record, stored)
+        if record.failed is not None:
+            return await self._recorder.record_failed(request, record, record.failed, why=failure.message)
         if record.reopened:
             return await self._recorder.record(request, record, ResultLost(failure=failure, again=True))
         return await self._recorder.record(request, record, GaveUp(failure=failure))
@@ -329,6 +334,9 @@ def _missing(
     safe, gone = {image.sample for image in images}, {one.missing.sample: one.missing for one in lost}
     made = max(record.made, len(safe) + len(gone))
     left = (sample for sample in range(request.samples) if sample not in safe)
+    if record.failed is not None:
+        told, links = record.failed.failure, {sample: one.source_url for sample, one in gone.items()}
+        return tuple(MissingImage(sample=sample, failure=told, source_url=links.get(sample)) for sample in left)
     return tuple(gone.get(sample) or _unlinked(sample, made, request.samples) for sample in left)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import (
@@ -76,16 +77,39 @@ class Recorder:
         again = end.blocked is not None or (end.retryable and not paid and record.job_failures + 1 < JOB_FAILURES)
         again = again or (end.crowded and not paid and record.job_failures + 1 < CROWDED_JOBS)
         again = again or (record.reopened and end.failure.kind in MAY_STILL_EXIST)
-        if record.images:
+        urls = _worth_trying(end, record)
+        if record.images and not urls:
             event: Event = _what_there_is(request, record, end.failure)  # it is not paid for a second time
         else:
-            event = JobFailed(failure=end.failure, again=again, response=end.response)
-        if again and not record.images:
+            event = JobFailed(failure=end.failure, again=again, response=end.response, urls=urls, job_id=end.job_id)
+        if again and not record.images and not urls:
             self._ports.observer.trouble(request, end.failure.message)
         record = await self.record(request, record, event)
         if end.blocked is not None:
             raise end.blocked
         return record
+
+    async def record_failed(self, request: Request, record: Record, told: JobFailed, *, why: str) -> Record:
+        """The record after the failure of a job whose links proved useless, too.
+
+        Args:
+            why: what they gave.
+        """
+        failure = replace(told.failure, message=f"{told.failure.message} (They gave no image: {why})")
+        if told.again:
+            self._ports.observer.trouble(request, failure.message)
+        return await self.record(request, record, replace(told, failure=failure))
+
+
+def _worth_trying(end: Failed, record: Record) -> tuple[str, ...]:
+    """Links of a failed job that may lead to images that it made.
+
+    Not those that were there before it had begun, whoever signed them since; and nothing that the API would not draw.
+    """
+    if end.failure.kind is FailureKind.CONTENT_POLICY:
+        return ()
+    early = {url.partition("?")[0] for url in record.early_urls}
+    return tuple(url for url in end.urls if url.partition("?")[0] not in early)
 
 
 def _what_there_is(request: Request, record: Record, failure: Failure) -> ImagesStored:

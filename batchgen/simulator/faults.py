@@ -41,6 +41,7 @@ class Fault(StrEnum):
     FLAPPING = "flapping"  # a job that has ended is said to be running
     # of jobs, for good
     FAILURE = "failure"  # MODEL_ERROR, may be tried again
+    FAILURE_WITH_URLS = "failure_with_urls"  # … beside links to what it had made: all but the last, or the only one
     INVALID_INPUT = "invalid_input"  # INPUT_INVALID, may not
     CONTENT_POLICY = "content_policy"  # refused as a submission, failed as a job
     CANCELLED = "cancelled"  # ends in the profile's word for that
@@ -66,6 +67,7 @@ class Fault(StrEnum):
     DAMAGED = "damaged"  # some bytes inside are others
     OVERSIZED = "oversized"
     LATE = "late"  # 404 for the first tries
+    THUMBNAIL = "thumbnail"  # a quarter as wide and high for the first tries
     GONE = "gone"  # 410 for ever
     # of webhooks
     NEVER_SENT = "never_sent"
@@ -86,9 +88,15 @@ _ANSWERS = frozenset(
     }
 )
 #: Of image files: drawn once for each, where others are drawn for each download.
-LASTING = frozenset({Fault.BLANK, Fault.WRONG_SIZE, Fault.DAMAGED, Fault.OVERSIZED, Fault.LATE, Fault.GONE})
-#: Jobs that end without images.
-FAILURES = frozenset({Fault.FAILURE, Fault.INVALID_INPUT, Fault.CONTENT_POLICY, Fault.CANCELLED})
+LASTING = frozenset(
+    {Fault.BLANK, Fault.WRONG_SIZE, Fault.DAMAGED, Fault.OVERSIZED, Fault.LATE, Fault.THUMBNAIL, Fault.GONE}
+)
+#: Of those, the ones that are over after some tries.
+PASSING = frozenset({Fault.LATE, Fault.THUMBNAIL})
+#: Jobs that fail.
+FAILURES = frozenset(
+    {Fault.FAILURE, Fault.FAILURE_WITH_URLS, Fault.INVALID_INPUT, Fault.CONTENT_POLICY, Fault.CANCELLED}
+)
 #: Which faults can happen to what: to each submission, each job, each status call, each image, each webhook.
 PLACES: Mapping[str, frozenset[Fault]] = {
     "submit": _ANSWERS
@@ -118,7 +126,7 @@ class Faults(Setting):
     webhook: Odds = Field(default={}, validate_default=False)
     hang: Positive = 60.0  #: seconds until a hanging connection is closed
     drip: Positive = 5.0  #: seconds that a dripping answer takes
-    late: Count = 2  #: downloads that a late image refuses
+    late: Count = 2  #: downloads that a late image refuses, or gives a thumbnail for
     oversized: Count = 200_000_000  #: bytes of an oversized image
 
     @field_validator(*PLACES)

@@ -47,9 +47,15 @@ class Job:
     @property
     def images(self) -> int:
         """Images it makes, the first of its samples."""
-        if self.fault is Fault.NO_URLS:
+        if self.fault is Fault.FAILURE_WITH_URLS:
+            return max(1, self.samples - 1)
+        if self.fails or self.fault is Fault.NO_URLS:
             return 0
         return self.samples - (self.fault is Fault.FEWER_URLS)
+
+    def holds(self, sample: int, *, at: float) -> bool:
+        """Whether the image of that sample is there at a time, in seconds since the epoch."""
+        return at >= self.ends_at and sample < self.images
 
     def stage(self, at: float) -> Stage:
         """Where it stands at a time, in seconds since the epoch."""

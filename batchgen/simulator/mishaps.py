@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from random import Random
 
-from batchgen.simulator.faults import LASTING, Fault, Faults, chosen
+from batchgen.simulator.faults import LASTING, PASSING, Fault, Faults, chosen
 from batchgen.simulator.jobs import Job
 
 #: Faults of a submission with which its job is accepted all the same.
@@ -67,7 +67,7 @@ class Mishaps:
         lasting = {fault: share for fault, share in odds.items() if fault in LASTING}
         passing = {fault: share for fault, share in odds.items() if fault not in LASTING}
         fault = chosen(lasting, number=0, dice=Random(f"{self._seed}/file/{place}"))
-        if fault is Fault.LATE and self._tries(f"late/{place}") >= self._faults.late:
+        if fault in PASSING and self._tries(f"late/{place}") >= self._faults.late:
             fault = None
         return self._noted("image", fault or chosen(passing, number=0, dice=self._dice("image", place)))
 

@@ -21,7 +21,7 @@ from batchgen.simulator.links import image_format
 from batchgen.simulator.painting import paint
 
 #: Faults that a file itself has.
-OF_FILES = frozenset({Fault.BLANK, Fault.WRONG_SIZE, Fault.DAMAGED})
+OF_FILES = frozenset({Fault.BLANK, Fault.WRONG_SIZE, Fault.THUMBNAIL, Fault.DAMAGED})
 _PICTURES_KEPT = 32
 _SOFTWARE = 0x0131  # the EXIF tag that names the maker
 _MAKER = "batchgen simulator: drawn, not generated"
@@ -82,6 +82,8 @@ class Gallery:
             return encode(Image.new("RGB", (width, height)), "png"), "image/png"
         if fault is Fault.WRONG_SIZE:
             width, height = max(width // 2, 1), height // 2 + 1
+        if fault is Fault.THUMBNAIL:
+            width, height = max(width // 4, 1), max(height // 4, 1)
         picture = encode(paint(str(job.body["prompt"]), {"width": width, "height": height}, draw=job.draw), "png")
         return (_damaged(picture) if fault is Fault.DAMAGED else picture), "image/png"
 

@@ -174,7 +174,7 @@ class Simulator:
         self._refuse_keys(request)
         name, ticket, now = request.match_info["name"], request.query.get(TICKET, ""), time.time()
         job, sample = self._named(name)
-        if job.stage(now) is not Stage.COMPLETED or sample >= job.images:
+        if not job.holds(sample, at=now):
             self._ledger.too_early += 1
             return await not_yet(self._behaviour.links.early, job, sample, self._gallery)
         if not self._desk.holds(name, ticket, job, now):

@@ -185,6 +185,7 @@ def describe(
     if stage is Stage.FAILED and job.fault is Fault.CANCELLED:
         answer[profile.fields.state[0]] = _cancelled(profile)
     elif stage is Stage.FAILED:
+        answer |= _result(profile, links[: job.images]) if job.images else {}
         answer[profile.fields.error[0]] = _error(_CODES.get(job.fault, _MODEL_ERROR), profile)
     return answer
 

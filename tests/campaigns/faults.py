@@ -68,7 +68,7 @@ _EARLY = (Early.PICTURE, Early.PREVIOUS, Early.NOT_FOUND, Early.PLACEHOLDER, Ear
 #: Bytes.
 _LARGEST_IMAGE = 1_000_000
 #: Times that a link is tried before fresh ones are asked for.
-_LINK_TRIES = 5
+_LINK_TRIES = 7
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -74,14 +74,17 @@ class AnswerReader:
         self._cancelled = frozenset(map(str.casefold, profile.states.cancelled))
         self._failed = self._cancelled.union(map(str.casefold, profile.states.failed))
 
-    def submission(self, answer: Answer) -> Submission:
+    def submission(self, answer: Answer, *, early: bool = False) -> Submission:
         """What became of a POST.
+
+        Args:
+            early: whether it asked for links to images that are yet to be made.
 
         Raises:
             AccountBlocked, RequestRefused, TryLater, AnswerInDoubt: as `ports.ImageAPI.submit` says.
         """
         if 200 <= answer.status < 300:
-            return self._taken(answer)
+            return self._taken(answer, early=early)
         said = self._refusal(answer)
         if job_id := self._job_all_the_same(answer, said):
             return Accepted(job_id=job_id)
@@ -120,7 +123,7 @@ class AnswerReader:
         named = answer.status == 409 or (answer.status >= 500 and state is not None)
         return self._job_id(content) if named and state not in self._failed else None
 
-    def _taken(self, answer: Answer) -> Submission:
+    def _taken(self, answer: Answer, *, early: bool) -> Submission:
         said = self._wording.said(answer.body, fields=self._profile.fields.error)
         content = said.content or {}
         job_id, state, urls = self._job_id(content), self._state(content), self._urls(content, answer.url)
@@ -129,7 +132,8 @@ class AnswerReader:
                 raise CreditExhausted(host=self._host, answer=_message(answer, said))
             if job_id is None and said.code in _BUSY_CODES:
                 raise self._later(answer, said)
-            return self._failure(answer, said)
+            failed = self._failure(answer, said)
+            return replace(failed, urls=()) if early else failed
         if urls and (state in self._completed or job_id is None):
             return Completed(urls=urls, job_id=job_id, response=self._wording.response(content))
         if job_id is None:
@@ -158,14 +162,23 @@ class AnswerReader:
         return Working(state=self._wording.line(state))
 
     def _failure(self, answer: Answer, said: Said, *, blocked: AccountBlocked | None = None) -> Failed:
-        cancelled = self._state(said.content or {}) in self._cancelled
+        content = said.content or {}
+        cancelled = self._state(content) in self._cancelled
         ended = "was cancelled" if cancelled else "failed"
         message = said.message or said.code or f"The job {ended}, and the API gave no reason."
-        failure = Failure(kind=_kind(said), message=message, code=said.code, http_status=answer.status)
+        urls = self._urls(content, answer.url)
+        if urls:
+            message = self._wording.line(f"{message} The answer names links all the same: {' '.join(urls)}")
         retryable = _is_retryable(said) and not cancelled
-        response = self._wording.kept(answer.body)
-        crowded = retryable and said.code in _BUSY_CODES
-        return Failed(failure=failure, retryable=retryable, response=response, blocked=blocked, crowded=crowded)
+        return Failed(
+            failure=Failure(kind=_kind(said), message=message, code=said.code, http_status=answer.status),
+            retryable=retryable,
+            response=self._wording.kept(answer.body),
+            blocked=blocked,
+            crowded=retryable and said.code in _BUSY_CODES,
+            urls=urls,
+            job_id=self._job_id(content),
+        )
 
     def _facts(self, answer: Answer, said: Said) -> dict[str, Any]:
         """What every error keeps of its answer."""

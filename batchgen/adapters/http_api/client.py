@@ -143,7 +143,8 @@ class HTTPImageAPI:
         url = self._base + self._profile.submit_path
         answer = await self._call("POST", url, self._submit_limit, body=self._body(request))
         if isinstance(answer, Answer):
-            return self._reader.submission(answer)
+            early = bool(request.params.get(self._profile.early_urls_parameter or ""))
+            return self._reader.submission(answer, early=early)
         if answer.unsent:
             raise TryLater(answer.message, code="UNREACHABLE") from answer.cause
         raise AnswerInDoubt(answer.message) from answer.cause
