@@ -31,7 +31,7 @@ async def test_what_a_failed_job_had_made_is_a_partial_result_and_is_not_paid_fo
     place: str, tmp_path: Path
 ) -> None:
     told = failed(2, id=None) if place == "a post without an id" else failed(2)
-    async with Scripted(**{"polls" if place == "status" else "posts": [told]}) as api:
+    async with Scripted(polls=[told]) if place == "status" else Scripted(posts=[told]) as api:
         result = await ran(api, tmp_path, params=f"samples: 3, {SIZE}")
     rows = rows_of(result)
     assert [row["status"] for row in rows] == ["stored", "stored", "failed"]
