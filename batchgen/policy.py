@@ -26,6 +26,8 @@ SETTLING = 300.0
 UNKNOWN_JOB_ANSWERS, UNKNOWN_JOB_SECONDS = 5, 300.0
 #: A finished job's images count as lost after so many answers in a row without a usable link, over so many seconds.
 UNUSABLE_ANSWERS, UNUSABLE_SECONDS = 5, 60.0
+#: Links beside a word that is not known are looked at after so many such answers in a row, over so many seconds.
+UNSURE_ANSWERS, UNSURE_SECONDS = 5, 60.0
 #: Answers in a row that refuse the account before a question about a job counts as refused: one may be a gateway's.
 BLOCKED_ANSWERS = 2
 #: Questions without a usable answer after which a job is left that one answer would be enough for.

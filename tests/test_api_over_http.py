@@ -174,6 +174,27 @@ async def test_an_unknown_word_beside_links_is_an_end_at_the_deadline(tmp_path: 
     assert len(api.paths()) > 1
 
 
+async def test_an_unknown_word_beside_links_that_show_the_images_for_a_while_is_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgen.runner.polls.UNSURE_SECONDS", 0.1)
+    async with Scripted(polls=[done(status="FINISHED")]) as api:
+        rows = rows_of(await ran(api, tmp_path, prompts=["a", "b", "c"], concurrency=1))
+    assert [row["status"] for row in rows] == ["stored"] * 3
+    assert (api.posts, api.paths().count("/sd3/v1/status/job-3")) == (3, 1)  # the word has been learned by then
+
+
+async def test_previews_beside_an_unknown_word_are_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchgen.runner.polls.UNSURE_SECONDS", 0.0)
+    shown = [picture(colour=colour) for colour in ("red", "green", "blue", "grey")]
+    previews, images = [done(status="DRAWING")] * 7, [reply(200, one) for one in shown]
+    async with Scripted(polls=[*previews, done()], images=images) as api:
+        row = await row_of(api, tmp_path)
+    assert (row["status"], json.loads(row["response_json"])["status"]) == ("stored", "SUCCESS")
+    assert (tmp_path / "out" / row["file_name"]).read_bytes() == shown[-1]
+    assert len(api.paths()) == 8
+
+
 NAMED: dict[str, Reply] = {
     "the other generation's name": reply(202, {"job_id": "j7", "status": "PENDING"}),
     "409": reply(409, {"id": "j7", "detail": "exists"}),

@@ -114,16 +114,17 @@ class Collector:
                 return _lost(sample, url, trouble)
             await self._clock.sleep(backoff(tries, draw=self._chance.random(), base=0.5, cap=30.0))
 
-    async def shows(self, request: Request, url: str) -> bool:
-        """Whether an early link gives what may be its image. Tried once, and not kept."""
+    async def look(self, request: Request, url: str) -> str | None:
+        """The SHA-256 of what a link gives, if that may be its image. Tried once, and not kept."""
 
-        def look(content: bytes) -> bool:
-            return not _is_placeholder(self._verify(content), request)
+        def look(content: bytes) -> str | None:
+            image = self._verify(content)
+            return None if _is_placeholder(image, request) else image.sha256
 
         try:
             return await self._fetch(url, look)
         except ResultUnavailable:
-            return False
+            return None
 
     async def _fetch(self, url: str, use: Callable[[bytes], Used]) -> Used:
         """What a thread makes of the bytes behind the link."""
@@ -184,7 +185,7 @@ class EarlyLinks:
     async def shown(self) -> bool:
         """Whether each of them has given what may be its image by now; asked in order, as far as they do."""
         while self._left:
-            if not await self._collector.shows(self._request, self._left[0]):
+            if await self._collector.look(self._request, self._left[0]) is None:
                 return False
             del self._left[0]
         return True

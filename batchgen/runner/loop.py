@@ -274,8 +274,12 @@ class Runner:
         age = max(0.0, self._ports.clock.now() - (record.submitted_at or 0.0))
         told = fresh and self._ports.notices is not None and self._ports.notices.expected(request)
         # A link for each image, or none is tried; and none again that has proved useless.
-        tries_links = self._limits.completion is Completion.EARLY_URLS and not record.results_lost
-        tries_links = tries_links and len(record.early_urls) >= request.samples
+        wants_links = self._limits.completion is Completion.EARLY_URLS
+        tries_links = wants_links and not record.results_lost and len(record.early_urls) >= request.samples
+
+        async def look(urls: Sequence[str]) -> Sequence[str | None]:
+            return [await self._collector.look(request, url) for url in urls[: request.samples]]
+
         return Awaited(
             job_id=record.job_id,
             age=age,
@@ -285,6 +289,9 @@ class Runner:
             once=self._limits.completion is Completion.DETACH,
             notice=request.key if told else None,
             early=EarlyLinks(self._collector, request, record.early_urls) if tries_links else None,
+            look=None
+            if wants_links or record.early_urls
+            else look,  # what is there before the end proves nothing about it
         )
 
     async def _collect(self, request: Request, record: Record, *, fresh_links: int) -> Record:

@@ -18,6 +18,8 @@ from batchgen.policy import (
     TROUBLES_AT_ONCE,
     UNKNOWN_JOB_ANSWERS,
     UNKNOWN_JOB_SECONDS,
+    UNSURE_ANSWERS,
+    UNSURE_SECONDS,
     UNUSABLE_ANSWERS,
     UNUSABLE_SECONDS,
     Reliance,
@@ -58,6 +60,7 @@ class Polls:
         self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
         self._notices, self._links = Reliance(), Reliance()
         self._awaited: set[Watch] = set()
+        self._ends: set[str] = set()  #: words that are not known, and were seen to mean the end
         self.learned = Durations(going_on=self._ages_at_work)
 
     async def ended(self, job: Awaited) -> End:
@@ -209,11 +212,34 @@ class Polls:
             return
         watch.unusable = 0
         if isinstance(status, Working):
-            watch.worked = watch.asked - watch.submitted
-            watch.found = Completed(urls=status.urls, response=status.response) if status.urls else None
+            if not status.urls:
+                watch.worked, watch.found, watch.unsure = watch.asked - watch.submitted, None, 0
+            elif await self._has_ended(watch, status):
+                return
             self._after_working(watch, told=told)
         else:
             self._after_end(watch, status, told=told or watch.heard or watch.in_vain > 0)
+
+    async def _has_ended(self, watch: Watch, status: Working) -> bool:
+        """Whether links beside a word that is not known show the job's images, which ends it.
+
+        They do if they give the same pictures of the size asked for twice, after a while in which previews of a job at
+        work would have changed; and at once, if that word has meant the end before.
+        """
+        watch.found = Completed(urls=status.urls, response=status.response)
+        if not watch.unsure:
+            watch.unsure_since = self._clock.monotonic()
+        watch.unsure += 1
+        long = self._clock.monotonic() - watch.unsure_since >= UNSURE_SECONDS and watch.unsure >= UNSURE_ANSWERS
+        known = status.state in self._ends
+        if watch.job.look is None or watch.job.once or not (long or known):
+            return False
+        before, watch.seen = watch.seen, await watch.job.look(status.urls)
+        if None in watch.seen or not (known or watch.seen == before):
+            return False
+        self._ends.add(status.state)
+        settle(watch, watch.found)
+        return True
 
     def _after_working(self, watch: Watch, *, told: bool) -> None:
         if watch.job.once:

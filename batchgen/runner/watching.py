@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from batchgen.model import JobId, RequestKey
@@ -30,6 +30,8 @@ class Awaited:
     once: bool = False  #: whether one answer of the API is enough, whatever it says
     notice: RequestKey | None = None  #: how notices name it; None: none is expected
     early: EarlyLinks | None = None  #: links that hold its images once it has ended
+    #: The SHA-256 of what links give, each; None where that cannot be its image. None: they would prove nothing.
+    look: Callable[[Sequence[str]], Awaitable[Sequence[str | None]]] | None = None
     keep: Callable[[Unusable], Awaitable[None]] | None = None  #: has the first answer without usable links written down
 
 
@@ -57,6 +59,9 @@ class Watch:
     unusable: int = 0  #: answers in a row that said it had ended, and named no usable link
     unusable_since: float = 0.0  #: monotonic; of the first of them
     found: Completed | None = None  #: what the last answer may have meant, if its word was unknown
+    unsure: int = 0  #: answers in a row that may have meant that
+    unsure_since: float = 0.0  #: monotonic; of the first of them
+    seen: Sequence[str | None] = ()  #: what their links gave when they were last looked at
     blocked: int = 0  #: answers in a row that refused the account
 
 
