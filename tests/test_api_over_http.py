@@ -263,6 +263,13 @@ async def test_a_link_that_is_given_for_two_samples_is_one_image_and_the_other_s
     assert (len(list(result.images())), len(api.to_images()), api.posts, result.exit_code) == (1, 1, 1, 3)
 
 
+async def test_two_links_to_the_same_bytes_are_told_as_duplicates(tmp_path: Path) -> None:
+    async with Scripted(polls=[done(2)], images=[reply(200, picture())]) as api:
+        rows = rows_of(await ran(api, tmp_path, params=f"samples: 2, {SIZE}"))
+    assert [row["status"] for row in rows] == ["stored", "stored"]
+    assert [row["duplicate_of"] for row in rows] == [None, rows[0]["file_name"]]
+
+
 async def test_more_links_than_samples_are_no_more_images(tmp_path: Path) -> None:
     async with Scripted(posts=[done(3)]) as api:
         result = await ran(api, tmp_path)

@@ -138,7 +138,7 @@ def test_names_that_a_server_gives_lead_nowhere(tmp_path: Path) -> None:
     async def other(request: web.Request) -> web.Response:
         if request.path.endswith(".png"):
             headers = {"Content-Disposition": 'attachment; filename="../../owned.png"', "Content-Type": "image/png"}
-            return web.Response(body=tiny_png(), headers=headers)
+            return web.Response(body=tiny_png(16, 16), headers=headers)
         link = f"{request.scheme}://{request.host}/..%2F..%2Fowned.png"
         return web.json_response({"status": "SUCCESS", "id": traversal, "download_urls": [link]})
 
