@@ -124,6 +124,7 @@ MADE: dict[str, Reply] = {
     "output_url": {"id": "j", "status": "SUCCESS", "output_url": f"{IMAGES}/0"},
     "a path alone": done(download_urls=["/images/0"]),
     "an object with a url": done(download_urls=[{"url": f"{IMAGES}/0"}]),
+    "an envelope": {"data": done()},
     "numbered links": done(download_urls={"0": f"{IMAGES}/0"}),
 }
 
@@ -135,7 +136,8 @@ async def test_a_result_is_understood_from_a_post_as_from_a_status_call(name: st
         async with told as api:
             row = await row_of(api, tmp_path / place)
         assert (row["status"], row["attempts"], api.posts) == ("stored", 1, 1)
-        assert json.loads(row["response_json"])["status"].upper() == "SUCCESS"
+        told = json.loads(row["response_json"])
+        assert told.get("data", told)["status"].upper() == "SUCCESS"
 
 
 @pytest.mark.parametrize("state", ["PENDING", "pending", "PROCESSING", "QUEUED_FOR_TEA"])
@@ -156,8 +158,12 @@ async def test_a_failure_is_tried_again_whether_a_post_or_a_status_call_tells_it
     assert (row["status"], row["attempts"], api.posts) == ("stored", 2, 2)
 
 
-async def test_a_failure_that_has_no_hope_is_not_paid_for_again_and_keeps_the_apis_answer(tmp_path: Path) -> None:
-    failed = {"id": "j", "status": "FAILURE", "error": {"code": "INPUT_INVALID", "message": "bad size"}}
+@pytest.mark.parametrize("envelope", [False, True])
+async def test_a_failure_that_has_no_hope_is_not_paid_for_again_and_keeps_the_apis_answer(
+    envelope: bool, tmp_path: Path
+) -> None:
+    failed: Any = {"id": "j", "status": "FAILURE", "error": {"code": "INPUT_INVALID", "message": "bad size"}}
+    failed = {"data": failed} if envelope else failed
     async with Scripted(polls=[failed]) as api:
         row = await row_of(api, tmp_path)
     assert (row["status"], row["error_class"], row["error_message"]) == ("failed", "refused", "bad size")

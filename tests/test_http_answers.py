@@ -590,6 +590,12 @@ def test_a_plain_string_is_one_link_and_other_fields_may_stand_in(name: str) -> 
     assert urls(**{name: URL}) == (URL,)
 
 
+def test_the_state_in_an_envelope_is_the_jobs_and_that_of_the_envelope_is_the_calls() -> None:
+    told = READER.job_status(answer(200, {"status": "success", "data": {"id": "7", "status": "PENDING"}}))
+    assert told == Working(state="pending")
+    assert isinstance(READER.job_status(answer(200, {"data": {"status": "FAILURE", "error": "no"}})), Failed)
+
+
 def test_links_in_several_fields_are_one_list_in_order() -> None:
     assert urls(download_urls=[None, URL], image_url="https://a/2", output_url=["https://a/3"]) == (
         *(URL, "https://a/2", "https://a/3"),

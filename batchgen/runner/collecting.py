@@ -114,15 +114,18 @@ class Collector:
                 return _lost(sample, url, trouble)
             await self._clock.sleep(backoff(tries, draw=self._chance.random(), base=0.5, cap=30.0))
 
-    async def look(self, request: Request, url: str) -> str | None:
-        """The SHA-256 of what a link gives, if that may be its image. Tried once, and not kept."""
+    async def look(self, request: Request, *urls: str) -> list[str | None]:
+        """The SHA-256 of what each sample's link gives, if that may be its image. Tried once, and not kept."""
+        return [await self._seen(request, url) for url in urls[: request.samples]]
 
-        def look(content: bytes) -> str | None:
+    async def _seen(self, request: Request, url: str) -> str | None:
+
+        def see(content: bytes) -> str | None:
             image = self._verify(content)
             return None if _is_placeholder(image, request) else image.sha256
 
         try:
-            return await self._fetch(url, look)
+            return await self._fetch(url, see)
         except ResultUnavailable:
             return None
 
@@ -185,7 +188,7 @@ class EarlyLinks:
     async def shown(self) -> bool:
         """Whether each of them has given what may be its image by now; asked in order, as far as they do."""
         while self._left:
-            if await self._collector.look(self._request, self._left[0]) is None:
+            if await self._collector.look(self._request, self._left[0]) == [None]:
                 return False
             del self._left[0]
         return True

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import (
@@ -276,10 +277,8 @@ class Runner:
         # A link for each image, or none is tried; and none again that has proved useless.
         wants_links = self._limits.completion is Completion.EARLY_URLS
         tries_links = wants_links and not record.results_lost and len(record.early_urls) >= request.samples
-
-        async def look(urls: Sequence[str]) -> Sequence[str | None]:
-            return [await self._collector.look(request, url) for url in urls[: request.samples]]
-
+        # What is there before the end proves nothing about it.
+        look = None if wants_links or record.early_urls else partial(self._collector.look, request)
         return Awaited(
             job_id=record.job_id,
             age=age,
@@ -289,9 +288,7 @@ class Runner:
             once=self._limits.completion is Completion.DETACH,
             notice=request.key if told else None,
             early=EarlyLinks(self._collector, request, record.early_urls) if tries_links else None,
-            look=None
-            if wants_links or record.early_urls
-            else look,  # what is there before the end proves nothing about it
+            look=look,
         )
 
     async def _collect(self, request: Request, record: Record, *, fresh_links: int) -> Record:

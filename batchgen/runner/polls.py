@@ -234,7 +234,7 @@ class Polls:
         known = status.state in self._ends
         if watch.job.look is None or watch.job.once or not (long or known):
             return False
-        before, watch.seen = watch.seen, await watch.job.look(status.urls)
+        before, watch.seen = watch.seen, await watch.job.look(*status.urls)
         if None in watch.seen or not (known or watch.seen == before):
             return False
         self._ends.add(status.state)

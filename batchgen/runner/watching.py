@@ -31,7 +31,7 @@ class Awaited:
     notice: RequestKey | None = None  #: how notices name it; None: none is expected
     early: EarlyLinks | None = None  #: links that hold its images once it has ended
     #: The SHA-256 of what links give, each; None where that cannot be its image. None: they would prove nothing.
-    look: Callable[[Sequence[str]], Awaitable[Sequence[str | None]]] | None = None
+    look: Callable[..., Awaitable[Sequence[str | None]]] | None = None
     keep: Callable[[Unusable], Awaitable[None]] | None = None  #: has the first answer without usable links written down
 
 

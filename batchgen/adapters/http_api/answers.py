@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin
 
-from batchgen.adapters.http_api.wording import Said, Wording
+from batchgen.adapters.http_api.wording import Said, Wording, holders, with_nested
 from batchgen.errors import (
     AccountBlocked,
     AnswerInDoubt,
@@ -214,10 +214,8 @@ class AnswerReader:
         return TryLater(retry_after=_wait(answer, said), crowded=crowded, **self._facts(answer, said))
 
     def _job_id(self, content: Mapping[str, Any]) -> JobId | None:
-        inner = content.get("data")
-        holders = [content, inner] if isinstance(inner, dict) else [content]
         names = (*self._profile.fields.job_id, *_ID_FIELDS)
-        for value in (holder.get(name) for holder in holders for name in names):
+        for value in (holder.get(name) for holder in holders(content) for name in names):
             text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
             if text.strip() and len(text) <= _LONGEST_ID and _is_unicode(text):
                 return JobId(text)
@@ -225,13 +223,14 @@ class AnswerReader:
 
     def _state(self, content: Mapping[str, Any]) -> str | None:
         """The API's word in the form in which words are compared; None if it gives none."""
-        values = (content.get(name) for name in self._profile.fields.state)
+        # The innermost is the job's: an envelope's own `success` is about the call.
+        values = (holder.get(name) for holder in reversed(holders(content)) for name in self._profile.fields.state)
         return next((word for value in values if isinstance(value, str) and (word := value.strip().casefold())), None)
 
     def _urls(self, content: Mapping[str, Any], origin: str) -> tuple[str, ...]:
         """All links, in order: an answer may hold some in one field and others in the next, or say one twice."""
-        fields = self._profile.fields.urls
-        return tuple(dict.fromkeys(link for name in fields for link in _links(content.get(name), origin)))
+        values = (holder.get(name) for holder in holders(content) for name in self._profile.fields.urls)
+        return tuple(dict.fromkeys(link for value in values for link in _links(value, origin)))
 
 
 def retry_after(value: str | None, *, now: float) -> float | None:
@@ -283,9 +282,7 @@ def _is_retryable(said: Said) -> bool:
     code = said.code or ""
     if said.has_policy_code or code in _HOPELESS_CODES or code.startswith("INSUFFICIENT_"):
         return False  # whatever else it says: it would be paid for again
-    content = said.content or {}
-    nested = content.get("error")
-    for holder in (content, nested if isinstance(nested, dict) else {}):
+    for holder in with_nested(said.content or {}):
         if isinstance(holder.get("retryable"), bool):
             return bool(holder["retryable"])
     return not said.is_policy

@@ -115,7 +115,8 @@ class Wording:
         if not isinstance(value, dict):
             text = self._plain(body) if value is None else _words(value)
             return Said(content=None, message=self.line(text), code=None)
-        text = next((words for name in fields if (words := _words(value.get(name)))), "")
+        found = (_words(holder.get(name)) for holder in holders(value) for name in fields)
+        text = next(filter(None, found), "")
         return Said(content=value, message=self.line(text), code=self._code(value, text))
 
     def _plain(self, body: bytes) -> str:
@@ -127,8 +128,8 @@ class Wording:
         return text
 
     def _code(self, content: Mapping[str, Any], text: str) -> str | None:
-        holders = [content, *(part for name in _NESTING_FIELDS if isinstance(part := content.get(name), dict))]
-        named = [code for holder in holders for name in _CODE_FIELDS if isinstance(code := holder.get(name), str)]
+        places = [holder.get(name) for holder in with_nested(content) for name in _CODE_FIELDS]
+        named = [code for code in places if isinstance(code, str)]
         in_text = _KNOWN_CODE.search(text)
         code = next(filter(None, named), None) or (in_text and in_text[0]) or (text if _CODE.fullmatch(text) else "")
         return re.sub(r"[^A-Z0-9]+", "_", self.line(code).upper())[:100].strip("_") or None
@@ -153,6 +154,18 @@ class Wording:
         # Cut far behind what is kept: half a key at the cut must not move into it.
         text = self.without_secret(body[: 25 * _RESPONSE_LENGTH].decode("utf-8", "replace")).replace("\0", " ").strip()
         return json.dumps(text[:_RESPONSE_LENGTH], ensure_ascii=False) if text else None
+
+
+def holders(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Where an answer's fields may be: in the answer, and in the envelope `data` that some gateways put around it."""
+    inner = content.get("data")
+    return [content, inner] if isinstance(inner, dict) else [content]
+
+
+def with_nested(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The same, and what each says of an error where that is an object."""
+    named = [[holder, *(holder.get(name) for name in _NESTING_FIELDS)] for holder in holders(content)]
+    return [part for parts in named for part in parts if isinstance(part, dict)]
 
 
 def read_json(body: bytes) -> object:
