@@ -41,8 +41,10 @@ MISSED_IN_A_ROW = 10
 #: Jobs in a row that may end without the sign that was to tell of it, before it is no longer waited for.
 SIGNS_MISSED_IN_A_ROW = 5
 #: Times that a picture of another size than was asked for is not believed, over some ten seconds, while its host may be
-#: a little behind the API; and pictures that stayed as they were before all are believed at once.
-ODD_SIZE_TRIES, ODD_SIZES_THAT_LASTED = 5, 3
+#: a little behind the API; and answers of a finished job that names fewer links than samples, over some five.
+ODD_SIZE_TRIES, FEWER_LINKS_ANSWERS = 5, 3
+#: What stayed as it was so many times, and never came whole, is believed at once for the rest of the run.
+STAYED_AS_IT_WAS = 3
 #: Seconds that a sign is waited for while it is unknown how long jobs take, and at least, and at most after that.
 SIGN_UNKNOWN, SIGN_AT_LEAST, SIGN_AT_MOST = 15.0, 3.0, 60.0
 #: Seconds until the first question about a job while it is unknown how long jobs take, and between any two, at least.
@@ -187,31 +189,28 @@ class Reliance:
         return not self._deceived and self._missed < SIGNS_MISSED_IN_A_ROW
 
 
-class OddSizes:
-    """Whether a picture of another size than was asked for may stand for one that is yet to come.
+class SecondLooks:
+    """Whether what is not as it was asked for may become so, and is worth asking for again.
 
-    Some APIs give other sizes than they are asked for, and some hosts show a small picture first.
+    A host may show a small picture first, and an API name its links one by one; others never give more.
+
+    Args:
+        most: times that one is asked for again.
     """
 
-    def __init__(self) -> None:
-        self._lasted = 0
-        self._replaced = False
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._stayed = 0
+        self._came_whole = False
 
-    def may_pass(self, image: VerifiedImage, asked: Mapping[str, ParamValue], *, seen: int) -> bool:
-        """Whether the link is worth asking again.
+    def worth(self, seen: int) -> bool:
+        """Whether one is worth another look that was so, this time included, so many times."""
+        return seen <= self._most and (self._came_whole or self._stayed < STAYED_AS_IT_WAS)
 
-        Args:
-            seen: how often it gave a picture of another size, this one included.
-        """
-        worth = seen <= ODD_SIZE_TRIES and (self._replaced or self._lasted < ODD_SIZES_THAT_LASTED)
-        return worth and has_other_size(image, asked)
-
-    def believed(self, image: VerifiedImage, asked: Mapping[str, ParamValue], *, seen: int) -> None:
-        """The link's last picture counts; as of `may_pass`."""
-        if not has_other_size(image, asked):
-            self._replaced = True
-        elif seen > ODD_SIZE_TRIES:
-            self._lasted += 1
+    def believed(self, seen: int, *, whole: bool) -> None:
+        """One that was so, so many times, is taken as it is now: as it was asked for, or not."""
+        self._came_whole |= whole
+        self._stayed += not whole and seen > self._most
 
 
 class InFlightLimit:

@@ -158,6 +158,13 @@ async def test_a_failure_is_tried_again_whether_a_post_or_a_status_call_tells_it
     assert (row["status"], row["attempts"], api.posts) == ("stored", 2, 2)
 
 
+async def test_a_failure_that_a_status_call_tells_with_another_status_than_200_ends_the_job(tmp_path: Path) -> None:
+    failed = {"id": "job-1", "status": "FAILURE", "error": {"code": "INPUT_INVALID", "message": "bad size"}}
+    async with Scripted(polls=[reply(500, failed)]) as api:
+        row = await row_of(api, tmp_path)
+    assert (row["status"], row["error_class"], row["http_status"], len(api.paths())) == ("failed", "refused", 500, 1)
+
+
 @pytest.mark.parametrize("envelope", [False, True])
 async def test_a_failure_that_has_no_hope_is_not_paid_for_again_and_keeps_the_apis_answer(
     envelope: bool, tmp_path: Path
@@ -242,6 +249,14 @@ async def test_fewer_links_than_samples_are_stored_and_the_missing_samples_say_w
     assert {row["error_message"] for row in rows[2:]} == {"The job made 2 of 4 images."}
     assert {row["error_class"] for row in rows[2:]} == {"missing"}
     assert (result.exit_code, api.posts) == (3, 1)
+
+
+async def test_links_that_are_named_one_by_one_are_all_waited_for(tmp_path: Path) -> None:
+    with impatient(0.1, calls=2.0):
+        async with Scripted(polls=[done(1), reply(502), done(2)]) as api:
+            rows = rows_of(await ran(api, tmp_path, params=f"samples: 2, {SIZE}"))
+    assert [row["status"] for row in rows] == ["stored", "stored"]
+    assert (api.posts, len(api.paths())) == (1, 3)
 
 
 SPLIT: dict[str, Reply] = {

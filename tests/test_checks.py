@@ -22,7 +22,7 @@ from batchgen.checks import BlankCheck, Checks, Decode, Finding, SizeCheck
 from batchgen.cli import words
 from batchgen.lifecycle import Record, State
 from batchgen.model import REJECTED_FOLDER, BatchFacts, RunId, Status, StoredImage, VerifiedImage
-from batchgen.policy import ODD_SIZE_TRIES, ODD_SIZES_THAT_LASTED, OddSizes, judge
+from batchgen.policy import STAYED_AS_IT_WAS, SecondLooks, judge
 from batchgen.testing import MemoryImageAPI, tiny_png
 from tests.factories import a_request, an_image
 from tests.test_runner import Scene, requests
@@ -180,17 +180,15 @@ def test_an_api_that_gives_another_size_than_it_is_asked_for_is_soon_believed() 
     assert len(scene.api.downloaded) < 1.5 * len(wanted)
 
 
-def test_a_size_that_was_replaced_once_is_never_believed_at_once() -> None:
-    odd, asked = OddSizes(), {"width": 1, "height": 2}
-    right, wrong = an_image(width=1, height=2)[0], an_image(width=2, height=2)[0]
-    for _ in range(ODD_SIZES_THAT_LASTED):
-        assert odd.may_pass(wrong, asked, seen=ODD_SIZE_TRIES)
-        odd.believed(wrong, asked, seen=ODD_SIZE_TRIES + 1)
-    assert not odd.may_pass(wrong, asked, seen=1)
-    odd.believed(right, asked, seen=1)
-    assert odd.may_pass(wrong, asked, seen=1)
-    assert not odd.may_pass(wrong, asked, seen=ODD_SIZE_TRIES + 1)
-    assert not odd.may_pass(right, asked, seen=1)
+def test_what_came_whole_once_is_never_believed_at_once() -> None:
+    looks = SecondLooks(2)
+    for _ in range(STAYED_AS_IT_WAS):
+        assert looks.worth(2)
+        looks.believed(3, whole=False)
+    assert not looks.worth(1)
+    looks.believed(1, whole=True)
+    assert looks.worth(2)
+    assert not looks.worth(3)
 
 
 FACTS = BatchFacts(batch_id="b", profile="p", provider="p", model="m", endpoint="e", price_per_image=0.5)

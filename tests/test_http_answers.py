@@ -553,6 +553,14 @@ def test_any_other_answer_to_a_question_says_nothing_about_the_job(status: int) 
     assert (later.http_status, later.retry_after, later.message) == (status, 4.0, "oops")
 
 
+@pytest.mark.parametrize("status", [400, 409, 422, 500, 502])
+def test_a_failure_of_the_job_is_one_whatever_the_status_of_its_answer(status: int) -> None:
+    given = READER.job_status(answer(status, {"id": "7", "status": "FAILURE", "error": "out of memory"}))
+    assert isinstance(given, Failed)
+    assert (given.failure.message, given.failure.http_status) == ("out of memory", status)
+    status_error(TryLater, status, {"status": "FAILURE", "error": "database timeout"})  # of the question, perhaps
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"[]", b"{}", b'{"status": 7}', b'{"status": ""}'])
 def test_an_answer_without_a_state_says_nothing_about_the_job(body: bytes) -> None:
     status_error(TryLater, 200, body)

@@ -48,6 +48,7 @@ from batchgen.testing import (
 from tests.factories import a_request
 
 FAILED = Failed(failure=Failure(kind=FailureKind.JOB_FAILED, message="out of luck", code="MODEL_ERROR"), retryable=True)
+UNUSABLE = Unusable(message="names no link", http_status=200, response='{"download_urls": "data:,x"}')
 GONE_IMAGE = ResultUnavailable("gone", http_status=410, permanent=True)
 BLOCKED = KeyRejected(host="api.test", variable="KEY", answer="401")
 
@@ -422,6 +423,29 @@ def test_damaged_bytes_of_a_job_that_ended_long_ago_are_not_tried_again_and_agai
     scene.clock._start += 3_600
     assert scene.run([request]) == [State.FAILED]
     assert len(scene.api.downloaded) == 3
+
+
+def test_an_api_that_makes_fewer_images_than_it_is_asked_for_is_soon_believed() -> None:
+    scene = Scene(MemoryImageAPI(polls=0))
+    scene.api._status._function = lambda job_id: Completed(urls=scene.api.links(job_id)[:1])
+    wanted = requests(500, params={**a_request().params, "samples": 2})
+    assert set(scene.run(wanted)) == {State.STORED}
+    assert {record.made for record in map(scene.record, wanted)} == {1}
+    assert len(scene.api.polled) < 1.1 * len(wanted)
+
+
+@pytest.mark.parametrize(
+    "then", [RequestRefused("gone", http_status=404), TryLater("502"), Working(state="?"), FAILED, UNUSABLE]
+)
+def test_whatever_is_said_of_a_job_later_the_links_that_it_named_are_fetched(then: Any) -> None:
+    scene = Scene(MemoryImageAPI(polls=0))
+    scene.api._status._function = lambda job_id: (
+        then if len(scene.api.polled) > 1 else Completed(urls=scene.api.links(job_id)[:1])
+    )
+    [request] = requests(1, params={**a_request().params, "samples": 2})
+    assert scene.run([request]) == [State.STORED]
+    assert [image.sample for image in scene.record(request).images] == [0]
+    assert len(scene.api.submitted) == 1
 
 
 def test_a_sample_whose_link_is_named_no_longer_is_lost_and_not_unmade() -> None:
@@ -852,9 +876,6 @@ def test_a_refusal_of_the_account_that_another_answer_agrees_with_stops_the_run(
     assert scene.runner.error is BLOCKED
     assert set(states) == {State.SUBMITTED, State.PLANNED}
     assert len(scene.api.polled) <= 2 * len(scene.api.submitted)
-
-
-UNUSABLE = Unusable(message="names no link", http_status=200, response='{"download_urls": "data:,x"}')
 
 
 def test_a_finished_job_whose_links_are_a_little_behind_is_asked_again() -> None:

@@ -12,7 +12,15 @@ from typing import TypeVar
 
 from batchgen.errors import ResultUnavailable
 from batchgen.model import REJECTED_FOLDER, Failure, FailureKind, MissingImage, Request, StoredImage, VerifiedImage
-from batchgen.policy import FAILED_LINK_TRIES, LINK_TRIES, OddSizes, backoff, has_other_size, judge
+from batchgen.policy import (
+    FAILED_LINK_TRIES,
+    LINK_TRIES,
+    ODD_SIZE_TRIES,
+    SecondLooks,
+    backoff,
+    has_other_size,
+    judge,
+)
 from batchgen.runner.limits import Ports, RunLimits
 
 #: Pixels; a smaller picture behind an early link is none that anybody asked for.
@@ -41,7 +49,7 @@ class Collector:
         self._checks = limits.checks
         self._ports = ports
         self._chance = chance
-        self._odd_sizes = OddSizes()
+        self._odd_sizes = SecondLooks(ODD_SIZE_TRIES)
         self._lane = asyncio.Semaphore(limits.downloads)
         # A thread waits for the disk most of the time: there is one for each download, and few decode at once.
         self._threads = ThreadPoolExecutor(limits.downloads, thread_name_prefix="image")
@@ -94,9 +102,10 @@ class Collector:
                 raise
             if failed and (image.blank or _is_placeholder(image, request)):
                 raise ResultUnavailable("What came is no picture of the size that was asked for.", permanent=True)
-            odd += not settled and has_other_size(image, request.params)
-            if odd and self._odd_sizes.may_pass(image, request.params, seen=odd):
-                raise ResultUnavailable(f"What came has {image.width} × {image.height} pixels.")
+            if not settled and has_other_size(image, request.params):
+                odd += 1
+                if self._odd_sizes.worth(odd):
+                    raise ResultUnavailable(f"What came has {image.width} × {image.height} pixels.")
             return self._keep(request, sample, url, content, image)
 
         while True:
@@ -106,7 +115,7 @@ class Collector:
                 trouble = unavailable
             else:
                 if odd:
-                    self._odd_sizes.believed(stored.image, request.params, seen=odd)
+                    self._odd_sizes.believed(odd, whole=not has_other_size(stored.image, request.params))
                 return stored
             tries += 1
             if trouble.permanent or tries == (FAILED_LINK_TRIES if failed else LINK_TRIES):

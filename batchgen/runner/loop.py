@@ -286,6 +286,7 @@ class Runner:
             deadline=max(self._limits.job_deadline - age, min(_ASK_AT_LEAST, self._limits.job_deadline)),
             fresh=fresh,
             once=self._limits.completion is Completion.DETACH,
+            samples=request.samples,
             notice=request.key if told else None,
             early=EarlyLinks(self._collector, request, record.early_urls) if tries_links else None,
             look=look,

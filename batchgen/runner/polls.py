@@ -14,6 +14,7 @@ from batchgen.errors import AccountBlocked, RequestRefused, TryLater
 from batchgen.model import Failure, FailureKind, JobId, RequestKey
 from batchgen.policy import (
     BLOCKED_ANSWERS,
+    FEWER_LINKS_ANSWERS,
     GIVE_UP_AFTER,
     TROUBLES_AT_ONCE,
     UNKNOWN_JOB_ANSWERS,
@@ -23,12 +24,13 @@ from batchgen.policy import (
     UNUSABLE_ANSWERS,
     UNUSABLE_SECONDS,
     Reliance,
+    SecondLooks,
     backoff,
     next_backstop,
     next_poll,
     quiet_after,
 )
-from batchgen.ports import Clock, Completed, Failed, ImageAPI, Unusable, Working
+from batchgen.ports import Clock, Completed, Failed, ImageAPI, JobStatus, Unusable, Working
 from batchgen.runner.watching import Awaited, End, Overdue, Schedule, Watch, settle
 
 #: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
@@ -59,6 +61,7 @@ class Polls:
         self._told: dict[RequestKey, Watch] = {}  #: those of which a notice may tell
         self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
         self._notices, self._links = Reliance(), Reliance()
+        self._few_links = SecondLooks(FEWER_LINKS_ANSWERS)
         self._awaited: set[Watch] = set()
         self._ends: set[str] = set()  #: words that are not known, and were seen to mean the end
         self.learned = Durations(going_on=self._ages_at_work)
@@ -192,21 +195,14 @@ class Polls:
         told, watch.heard, watch.asked = watch.heard, False, self._clock.monotonic()
         try:
             status = await self._api.status(watch.job.job_id)
-        except TryLater as trouble:
-            watch.heard = told or watch.heard  # it has not been answered yet
-            self._after_trouble(watch, trouble)
-            return
-        except RequestRefused as refused:
-            self._after_unknown(watch, refused)
-            return
-        except AccountBlocked:
-            watch.blocked += 1
-            if watch.blocked >= BLOCKED_ANSWERS:
-                raise
-            self._again(watch, backoff(watch.blocked, draw=self._chance.random()))
+        except (TryLater, RequestRefused, AccountBlocked) as trouble:
+            self._after_no_answer(watch, trouble, told=told)
             return
         watch.troubles = watch.unknown = watch.blocked = 0
         self._last_known = self._clock.monotonic()
+        if watch.fewer or (isinstance(status, Completed) and len(status.urls) < watch.job.samples):
+            self._after_fewer_links(watch, status, told=told)
+            return
         if isinstance(status, Unusable):
             await self._after_unusable(watch, status)
             return
@@ -219,6 +215,42 @@ class Polls:
             self._after_working(watch, told=told)
         else:
             self._after_end(watch, status, told=told or watch.heard or watch.in_vain > 0)
+
+    def _after_no_answer(
+        self, watch: Watch, trouble: TryLater | RequestRefused | AccountBlocked, *, told: bool
+    ) -> None:
+        if isinstance(trouble, TryLater) and trouble.retry_after is not None:
+            self._schedule.not_before = max(self._schedule.not_before, self._clock.monotonic() + trouble.retry_after)
+        if watch.fewer:
+            self._after_fewer_links(watch, trouble, told=told)
+        elif isinstance(trouble, TryLater):
+            watch.heard = told or watch.heard  # it has not been answered yet
+            self._after_trouble(watch)
+        elif isinstance(trouble, RequestRefused):
+            self._after_unknown(watch, trouble)
+        else:
+            watch.blocked += 1
+            if watch.blocked >= BLOCKED_ANSWERS:
+                raise trouble
+            self._again(watch, backoff(watch.blocked, draw=self._chance.random()))
+
+    def _after_fewer_links(self, watch: Watch, status: JobStatus | Exception, *, told: bool) -> None:
+        """It has ended and named fewer links than samples: it may be about to name more, and to ask is free.
+
+        What it has named counts, whatever is said of it later.
+        """
+        if not watch.fewer:
+            self._judge_signs(watch, told=told)
+        best = [end for end in (watch.found, status) if isinstance(end, Completed)]
+        watch.found = max(best, key=lambda end: len(end.urls))
+        watch.fewer += 1
+        whole = len(watch.found.urls) >= watch.job.samples
+        going_on = isinstance(status, Completed | Working | TryLater) and not watch.job.once
+        if whole or not going_on or not self._few_links.worth(watch.fewer):
+            self._few_links.believed(watch.fewer, whole=whole)
+            settle(watch, watch.found)
+        else:
+            self._again(watch, backoff(watch.fewer, draw=self._chance.random()))
 
     async def _has_ended(self, watch: Watch, status: Working) -> bool:
         """Whether links beside a word that is not known show the job's images, which ends it.
@@ -292,11 +324,9 @@ class Polls:
     def _ages_at_work(self) -> Iterable[float]:
         return [watch.worked for watch in self._awaited if watch.worked and watch.job.fresh]
 
-    def _after_trouble(self, watch: Watch, trouble: TryLater) -> None:
+    def _after_trouble(self, watch: Watch) -> None:
         """A failed status call says nothing about the job; at most, that fewer calls are wanted."""
         watch.troubles += 1
-        if trouble.retry_after is not None:
-            self._schedule.not_before = max(self._schedule.not_before, self._clock.monotonic() + trouble.retry_after)
         if watch.job.once and watch.troubles >= TROUBLES_AT_ONCE:
             settle(watch, Overdue())
             return

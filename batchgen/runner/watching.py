@@ -28,6 +28,7 @@ class Awaited:
     deadline: float  #: seconds from now until it is no longer waited for
     fresh: bool  #: whether it was submitted just now; any other has most likely ended while nobody asked
     once: bool = False  #: whether one answer of the API is enough, whatever it says
+    samples: int = 1  #: links that it is to name in the end
     notice: RequestKey | None = None  #: how notices name it; None: none is expected
     early: EarlyLinks | None = None  #: links that hold its images once it has ended
     #: The SHA-256 of what links give, each; None where that cannot be its image. None: they would prove nothing.
@@ -58,7 +59,8 @@ class Watch:
     troubles: int = 0  #: calls in a row without a usable answer
     unusable: int = 0  #: answers in a row that said it had ended, and named no usable link
     unusable_since: float = 0.0  #: monotonic; of the first of them
-    found: Completed | None = None  #: what the last answer may have meant, if its word was unknown
+    found: Completed | None = None  #: its end, if nothing better is said: of an unknown word, or too few links
+    fewer: int = 0  #: answers that said it had ended, and named fewer links than samples: the fullest is `found`
     unsure: int = 0  #: answers in a row that may have meant that
     unsure_since: float = 0.0  #: monotonic; of the first of them
     seen: Sequence[str | None] = ()  #: what their links gave when they were last looked at

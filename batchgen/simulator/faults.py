@@ -39,6 +39,7 @@ class Fault(StrEnum):
     UNKNOWN_STATE = "unknown_state"
     NO_STATE = "no_state"
     FLAPPING = "flapping"  # a job that has ended is said to be running
+    ONE_LINK_LESS = "one_link_less"  # a job that has ended names its last link in the next answer
     # of jobs, for good
     FAILURE = "failure"  # MODEL_ERROR, may be tried again
     FAILURE_WITH_URLS = "failure_with_urls"  # … beside links to what it had made: all but the last, or the only one
@@ -103,7 +104,9 @@ PLACES: Mapping[str, frozenset[Fault]] = {
     | {Fault.TOO_MANY_JOBS, Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.MALFORMED, Fault.REFUSED}
     | {Fault.CONTENT_POLICY, Fault.SUCCESS_AT_ONCE, Fault.FAILURE_AT_ONCE, Fault.NO_ID},
     "job": FAILURES | {Fault.LOST, Fault.STUCK, Fault.FEWER_URLS, Fault.NO_URLS, Fault.NESTED_URLS, Fault.OTHER_FIELD},
-    "status": _ANSWERS | {Fault.RESET, Fault.MALFORMED, Fault.UNKNOWN_STATE, Fault.NO_STATE, Fault.FLAPPING},
+    "status": _ANSWERS
+    | {Fault.RESET, Fault.MALFORMED, Fault.UNKNOWN_STATE, Fault.NO_STATE}
+    | {Fault.FLAPPING, Fault.ONE_LINK_LESS},
     "image": _ANSWERS
     | LASTING
     | {Fault.RESET, Fault.CUT_OFF, Fault.TRUNCATED, Fault.HTML, Fault.TEXT, Fault.EMPTY, Fault.WRONG_TYPE}

@@ -30,7 +30,8 @@ _MODEL_ERROR = "MODEL_ERROR: the simulator was told to let some jobs fail"
 
 #: Faults that the answer's own words have.
 OF_ANSWERS = frozenset(
-    {Fault.SUCCESS_AT_ONCE, Fault.FAILURE_AT_ONCE, Fault.NO_ID} | {Fault.UNKNOWN_STATE, Fault.NO_STATE, Fault.FLAPPING}
+    {Fault.SUCCESS_AT_ONCE, Fault.FAILURE_AT_ONCE, Fault.NO_ID}
+    | {Fault.UNKNOWN_STATE, Fault.NO_STATE, Fault.FLAPPING, Fault.ONE_LINK_LESS}
 )
 FieldProblem = dict[str, object]
 Body = Mapping[str, ParamValue]
@@ -181,7 +182,8 @@ def describe(
         return answer
     answer[profile.fields.state[0]] = _word(stage, profile)
     if stage is Stage.COMPLETED:
-        answer |= _result(profile, links[: job.images], job.fault)
+        named = max(0, job.images - (fault is Fault.ONE_LINK_LESS))
+        answer |= _result(profile, links[:named], job.fault if named else None)
     if stage is Stage.FAILED and job.fault is Fault.CANCELLED:
         answer[profile.fields.state[0]] = _cancelled(profile)
     elif stage is Stage.FAILED:

@@ -111,6 +111,9 @@ class AnswerReader:
             return self._failure(answer, said)
         if 400 <= answer.status < 500 and (blocked := self._blocked(answer, said)):
             raise blocked
+        content = said.content or {}
+        if answer.status not in (429, 503) and self._state(content) in self._failed and self._job_id(content):
+            return self._failure(answer, said)  # without the job's id, it may be the question that failed
         raise self._later(answer, said)
 
     def _refusal(self, answer: Answer) -> Said:
