@@ -112,8 +112,9 @@ class AnswerReader:
         if 400 <= answer.status < 500 and (blocked := self._blocked(answer, said)):
             raise blocked
         content = said.content or {}
+        # Where it does not name the job, it may be the question that failed.
         if answer.status not in (429, 503) and self._state(content) in self._failed and self._job_id(content):
-            return self._failure(answer, said)  # without the job's id, it may be the question that failed
+            return self._failure(answer, said, blocked=self._blocked(answer, said))
         raise self._later(answer, said)
 
     def _refusal(self, answer: Answer) -> Said:
