@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -46,9 +47,11 @@ from batchgen.testing import (
     tiny_png,
 )
 from tests.factories import a_request
+from tests.scripted import picture
 
 FAILED = Failed(failure=Failure(kind=FailureKind.JOB_FAILED, message="out of luck", code="MODEL_ERROR"), retryable=True)
 UNUSABLE = Unusable(message="names no link", http_status=200, response='{"download_urls": "data:,x"}')
+PICTURE = picture(8, 8)
 GONE_IMAGE = ResultUnavailable("gone", http_status=410, permanent=True)
 BLOCKED = KeyRejected(host="api.test", variable="KEY", answer="401")
 
@@ -423,6 +426,35 @@ def test_damaged_bytes_of_a_job_that_ended_long_ago_are_not_tried_again_and_agai
     scene.clock._start += 3_600
     assert scene.run([request]) == [State.FAILED]
     assert len(scene.api.downloaded) == 3
+
+
+@pytest.mark.parametrize(("later", "asked"), [(0, 0), (86_000, 0), (86_000, 1), (90_000, 1)])
+def test_links_of_a_failed_job_that_a_killed_run_left_are_tried_and_nothing_is_paid_again(
+    later: float, asked: int
+) -> None:
+    """Also those that have expired since: it is asked for fresh ones then."""
+    size = {"width": 8, "height": 8}
+    [request] = requests(1, params={**a_request().params, **size})
+    expired = ResultUnavailable("expired", http_status=403)
+    scene = Scene(MemoryImageAPI(download=lambda url: expired if asked and url == "https://h/1" else PICTURE))
+    scene.api._status._function = lambda _: replace(FAILED, urls=("https://h/2",))
+    told = JobFailed(failure=FAILED.failure, again=True, urls=("https://h/1",))
+    scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("j")), told)
+    scene.clock._start += later
+    assert scene.run([request]) == [State.STORED]
+    assert (len(scene.api.submitted), len(scene.api.polled)) == (0, asked)
+
+
+def test_a_failed_job_whose_links_prove_useless_is_submitted_again_as_often_as_any() -> None:
+    gone = ResultUnavailable("gone", http_status=404)
+    scene = Scene(MemoryImageAPI(download=lambda _: gone, status=lambda _: replace(FAILED, urls=("https://h/1",))))
+    [request] = requests(1)
+    assert scene.run([request]) == [State.FAILED]
+    assert (len(scene.api.submitted), scene.record(request).job_failures) == (3, 3)
+    assert scene.record(request).wasted == 3
+    failure = scene.record(request).failure
+    assert failure is not None
+    assert failure.message == "out of luck (They gave no image: gone)"
 
 
 def test_an_api_that_makes_fewer_images_than_it_is_asked_for_is_soon_believed() -> None:
