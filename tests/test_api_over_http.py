@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from batchgen import AccountBlocked, ManifestError
 from batchgen.checks import Checks, SizeCheck
@@ -402,6 +403,22 @@ async def test_a_job_that_a_broken_answer_names_is_asked_about_before_anything_e
         row = await row_of(api, tmp_path, in_doubt=InDoubt.RETRY)
     assert (row["status"], row["job_id"], row["attempts"], api.posts) == ("stored", "j7", 1, 1)
     assert set(api.paths()) == {"/sd3/v1/status/j7"}
+
+
+def _cut_short(request: web.BaseRequest) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.write(b'HTTP/1.1 202 OK\r\nContent-Length: 99\r\n\r\n{"status": "PENDING", "id": "j7", "eta')
+    request.transport.close()
+    return web.Response()
+
+
+@pytest.mark.parametrize(
+    "pieces", [_cut_short, reply(200, b'{"status": "PENDING", "id": "j7", "eta')], ids=["cut off", "half of the JSON"]
+)
+async def test_a_job_that_half_an_answer_names_is_asked_about_and_collected(pieces: Reply, tmp_path: Path) -> None:
+    async with Scripted(posts=[pieces], polls=[done()]) as api:
+        row = await row_of(api, tmp_path)
+    assert (row["status"], row["job_id"], row["attempts"], api.posts) == ("stored", "j7", 1, 1)
 
 
 @pytest.mark.parametrize(("choice", "status", "posts"), [(InDoubt.HOLD, "in_doubt", 1), (InDoubt.RETRY, "stored", 2)])

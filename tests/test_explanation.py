@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchgen.explanation import Standing, nearer, standing, submits, why, why_new
-from batchgen.lifecycle import Record, State
+from batchgen.lifecycle import JobFailed, Record, State
 from batchgen.model import Failure, FailureKind, InDoubt, JobId, MissingImage, RequestKey, StoredImage
 from tests.factories import a_request, an_image
 
@@ -51,6 +51,10 @@ def test_what_was_being_submitted_when_a_run_ended_is_in_doubt() -> None:
         (
             Record(state=State.READY, completed_at=0.0),
             "finished 1970-01-01 00:00:00 UTC; its images are yet to be downloaded",
+        ),
+        (
+            Record(state=State.READY, completed_at=0.0, failed=JobFailed(failure=FAILURE, again=True)),
+            "failed, with links all the same, 1970-01-01 00:00:00 UTC; its images are yet to be downloaded",
         ),
         (Record(state=State.PLANNED, failure=FAILURE), "not accepted so far: content_policy: not drawn"),
         (Record(), "not submitted yet"),

@@ -604,6 +604,25 @@ def test_the_state_in_an_envelope_is_the_jobs_and_that_of_the_envelope_is_the_ca
     assert isinstance(READER.job_status(answer(200, {"data": {"status": "FAILURE", "error": "no"}})), Failed)
 
 
+@pytest.mark.parametrize(
+    ("pieces", "job_id"),
+    [
+        (b'{"status": "PENDING", "id": "j7", "pos', "j7"),
+        (b'{"data": {"job_id": "j\\u0037", "id', "j7"),
+        (b'{"id": 17, "eta"', "17"),
+        (b'{"status": "PENDING", "id": "j7', None),
+        (b'{"id": 17', None),
+        (b'{"id": "\\q", "job_id": "j7", "', "j7"),
+        (b'<html id="j7">', None),
+        (b"", None),
+        (b'"' * 100_000, None),
+    ],
+)
+def test_an_id_that_is_whole_in_the_pieces_of_an_answer_may_be_asked_about(pieces: bytes, job_id: str | None) -> None:
+    assert READER.named_in(pieces) == job_id
+    assert submit_error(AnswerInDoubt, 200, pieces).job_id == job_id
+
+
 def test_links_in_several_fields_are_one_list_in_order() -> None:
     assert urls(download_urls=[None, URL], image_url="https://a/2", output_url=["https://a/3"]) == (
         *(URL, "https://a/2", "https://a/3"),

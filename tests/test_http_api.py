@@ -380,6 +380,13 @@ async def test_an_answer_that_breaks_off_leaves_a_submission_in_doubt(name: str)
         assert isinstance(await submit_error(url), AnswerInDoubt)
 
 
+async def test_a_job_that_the_pieces_of_an_answer_name_may_be_asked_about() -> None:
+    async with says(ANSWERS_THAT_BREAK_OFF["a short body"]) as url:
+        error = await submit_error(url)
+    assert isinstance(error, AnswerInDoubt)
+    assert error.job_id == "j1"
+
+
 @pytest.mark.parametrize("name", ANSWERS_THAT_BREAK_OFF)
 async def test_an_answer_that_breaks_off_says_nothing_about_the_job(name: str) -> None:
     async with says(ANSWERS_THAT_BREAK_OFF[name]) as url:

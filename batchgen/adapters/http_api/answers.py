@@ -6,6 +6,8 @@ API are the profile's; states, codes and fields not known there are met with the
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -43,6 +45,9 @@ _GATEWAYS_STATUSES = frozenset({408, 499})
 #: A job that failed with one of these fails again (documented).
 _HOPELESS_CODES = frozenset({"CREDIT_CHARGE_FAILED", "INPUT_INVALID"})
 _NO_CREDIT = re.compile(r"INSUFFICIENT_(?!PERMISSION|SCOPE|PRIVILEGE)")
+#: A name and its text or number, whole, in what there is of a JSON object; and bytes of that which are looked at.
+_MEMBER = re.compile(r'"(\w{1,100})"\s*:\s*("(?:[^"\\]|\\.){1,1000}"|\d{1,100})\s*[,}]')
+_PIECES = 65_536
 _SECONDS = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
@@ -117,6 +122,14 @@ class AnswerReader:
             return self._failure(answer, said, blocked=self._blocked(answer, said))
         raise self._later(answer, said)
 
+    def named_in(self, pieces: bytes) -> JobId | None:
+        """What may be the job's id in the pieces of an answer; to be asked about, not to be believed."""
+        members: dict[str, Any] = {}
+        for name, value in _MEMBER.findall(pieces[:_PIECES].decode("utf-8", "replace")):
+            with contextlib.suppress(ValueError):
+                members.setdefault(name, json.loads(value))
+        return self._job_id(members)
+
     def _refusal(self, answer: Answer) -> Said:
         return self._wording.said(answer.body, fields=_REFUSAL_FIELDS)
 
@@ -143,7 +156,8 @@ class AnswerReader:
         if job_id is None:
             what = "cannot be read" if said.content is None else "names neither a job nor an image"
             facts = self._facts(answer, said)
-            raise AnswerInDoubt(**facts | {"message": f"The answer {what}: {facts['message']}"})
+            named = self.named_in(answer.body) if said.content is None else None
+            raise AnswerInDoubt(job_id=named, **facts | {"message": f"The answer {what}: {facts['message']}"})
         return Accepted(job_id=job_id, early_urls=urls)
 
     def _stands(self, answer: Answer) -> JobStatus:

@@ -65,6 +65,7 @@ class _Silence:
     message: str
     unsent: bool  #: surely no byte of the request left
     cause: Exception | None  #: None where the foreign error shows the key
+    pieces: bytes = b""  #: of an answer that broke off
 
 
 class HTTPImageAPI:
@@ -147,7 +148,7 @@ class HTTPImageAPI:
             return self._reader.submission(answer, early=early)
         if answer.unsent:
             raise TryLater(answer.message, code="UNREACHABLE") from answer.cause
-        raise AnswerInDoubt(answer.message) from answer.cause
+        raise AnswerInDoubt(answer.message, job_id=self._reader.named_in(answer.pieces)) from answer.cause
 
     async def status(self, job_id: JobId) -> JobStatus:
         """Ask where the job stands, once; see `ports.ImageAPI`."""
@@ -172,7 +173,7 @@ class HTTPImageAPI:
     async def _call(
         self, method: str, url: str, limit: aiohttp.ClientTimeout, *, body: dict[str, ParamValue] | None = None
     ) -> Answer | _Silence:
-        sending = _Sending()
+        sending, pieces = _Sending(), list[bytes]()
         _UNDER_WAY.set(sending)
         try:
             async with self._session.request(
@@ -182,13 +183,13 @@ class HTTPImageAPI:
                 allow_redirects=False,
                 timeout=limit,
             ) as response:
-                content = await _content(response)
+                content = await _content(response, pieces)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(status=response.status, headers=headers, body=content, at=self._clock(), url=url)
         except (*NETWORK_ERRORS, ValueError) as error:  # a ValueError: what HTTP, or aiohttp, will not carry
-            return self._silence(error, sending)
+            return self._silence(error, sending, b"".join(pieces))
 
-    def _silence(self, error: Exception, sending: _Sending) -> _Silence:
+    def _silence(self, error: Exception, sending: _Sending, pieces: bytes) -> _Silence:
         # Returned, not raised: what is raised here would carry the foreign error along as its context, and some
         # of aiohttp's show the request's headers, the key among them, or bytes of the answer.
         return _Silence(
@@ -196,6 +197,7 @@ class HTTPImageAPI:
             # A bare TimeoutError is the call's own limit, which may pass while it still waits for a connection.
             unsent=(meaning(error).unsent or type(error) is TimeoutError) and not sending.connected,
             cause=None if self._shows_key(error) else error,
+            pieces=pieces,
         )
 
     def _shows_key(self, error: BaseException) -> bool:
@@ -206,10 +208,14 @@ class HTTPImageAPI:
         return earlier is not None and self._shows_key(earlier)
 
 
-async def _content(response: aiohttp.ClientResponse) -> bytes:
-    """The answer's body; nothing where it is too long, or broke off after a status that says enough by itself."""
+async def _content(response: aiohttp.ClientResponse, pieces: list[bytes]) -> bytes:
+    """The answer's body; nothing where it is too long, or broke off after a status that says enough by itself.
+
+    Args:
+        pieces: takes what came of it.
+    """
     try:
-        return await read_at_most(response, _LARGEST_ANSWER)
+        return await read_at_most(response, _LARGEST_ANSWER, into=pieces)
     except TooLarge:
         return b""
     except NETWORK_ERRORS:

@@ -86,15 +86,18 @@ class TooLarge(Exception):
     """A body of more bytes than are taken."""
 
 
-async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
+async def read_at_most(response: aiohttp.ClientResponse, limit: int, *, into: list[bytes] | None = None) -> bytes:
     """The whole body.
+
+    Args:
+        into: takes its parts as they come, which is all that there is of a body that breaks off.
 
     Raises:
         TooLarge: it has more than *limit* bytes; the rest was not read.
     """
     if (response.content_length or 0) > limit:
         raise TooLarge
-    parts, length = [], 0
+    parts, length = [] if into is None else into, 0
     async for part in response.content.iter_any():
         parts.append(part)
         length += len(part)
