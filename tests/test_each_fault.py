@@ -29,8 +29,7 @@ FATES: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("submit.refused", "job.invalid_input"), ("refused", "refused")),
     **dict.fromkeys(("submit.content_policy", "job.content_policy"), ("content_policy", "content_policy")),
     **dict.fromkeys(("job.lost", "job.stuck"), ("job_lost", "job_lost")),
-    "job.failure_with_urls": ("job_failed", "stored"),
-    **dict.fromkeys(("job.fewer_urls", "job.other_field"), ("missing", "stored")),
+    **dict.fromkeys(("job.failure_with_urls", "job.fewer_urls", "job.other_field"), ("missing", "stored")),
     **dict.fromkeys(("job.no_urls", "image.damaged", "image.oversized", "image.gone"), ("result_lost", "result_lost")),
 }
 #: Faults after which a request is submitted once more, for its job failed.

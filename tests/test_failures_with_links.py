@@ -35,8 +35,9 @@ async def test_what_a_failed_job_had_made_is_a_partial_result_and_is_not_paid_fo
         result = await ran(api, tmp_path, params=f"samples: 3, {SIZE}")
     rows = rows_of(result)
     assert [row["status"] for row in rows] == ["stored", "stored", "failed"]
-    assert [row["error_class"] for row in rows] == [None, None, "job_failed"]
-    assert rows[2]["error_message"].startswith(f"{ERROR} The answer names links all the same: http://127.0.0.1")
+    assert [row["error_class"] for row in rows] == [None, None, "missing"]
+    assert rows[2]["error_message"].startswith(f"The job made 2 of 3 images, and failed: {ERROR}")
+    assert f"The answer names links all the same: {api.url}/images/0" in rows[2]["error_message"]
     assert json.loads(rows[0]["response_json"])["status"] == "FAILURE"
     assert (result.exit_code, api.posts) == (3, 1)
 

@@ -340,7 +340,9 @@ def _missing(
     made = max(record.made, len(safe) + len(gone))
     left = (sample for sample in range(request.samples) if sample not in safe)
     if record.failed is not None:
-        told, links = record.failed.failure, {sample: one.source_url for sample, one in gone.items()}
+        links = {sample: one.source_url for sample, one in gone.items()}
+        message = f"The job made {len(safe)} of {request.samples} images, and failed: {record.failed.failure.message}"
+        told = replace(record.failed.failure, kind=FailureKind.MISSING, message=message)
         return tuple(MissingImage(sample=sample, failure=told, source_url=links.get(sample)) for sample in left)
     return tuple(gone.get(sample) or _unlinked(sample, made, request.samples) for sample in left)
 
