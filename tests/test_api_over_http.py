@@ -191,7 +191,7 @@ async def test_an_unknown_word_beside_links_is_an_end_at_the_deadline(tmp_path: 
 async def test_an_unknown_word_beside_links_that_show_the_images_for_a_while_is_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchgen.runner.polls.UNSURE_SECONDS", 0.1)
+    monkeypatch.setattr("batchgen.runner.unknown_words.UNSURE_SECONDS", 0.1)
     async with Scripted(polls=[done(status="FINISHED")]) as api:
         rows = rows_of(await ran(api, tmp_path, prompts=["a", "b", "c"], concurrency=1))
     assert [row["status"] for row in rows] == ["stored"] * 3
@@ -199,8 +199,8 @@ async def test_an_unknown_word_beside_links_that_show_the_images_for_a_while_is_
 
 
 async def test_previews_beside_an_unknown_word_are_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchgen.runner.polls.UNSURE_SECONDS", 0.0)
-    shown = [picture(colour=colour) for colour in ("red", "green", "blue", "grey")]
+    monkeypatch.setattr("batchgen.runner.unknown_words.UNSURE_SECONDS", 0.0)
+    shown = [picture(colour=colour) for colour in ("red", "green", "blue")]
     previews, images = [done(status="DRAWING")] * 7, [reply(200, one) for one in shown]
     async with Scripted(polls=[*previews, done()], images=images) as api:
         row = await row_of(api, tmp_path)

@@ -51,6 +51,7 @@ from tests.scripted import picture
 
 FAILED = Failed(failure=Failure(kind=FailureKind.JOB_FAILED, message="out of luck", code="MODEL_ERROR"), retryable=True)
 UNUSABLE = Unusable(message="names no link", http_status=200, response='{"download_urls": "data:,x"}')
+FAILED_WITH_LINKS = replace(FAILED, urls=("https://images.test/never/0",))
 PICTURE = picture(8, 8)
 GONE_IMAGE = ResultUnavailable("gone", http_status=410, permanent=True)
 BLOCKED = KeyRejected(host="api.test", variable="KEY", answer="401")
@@ -859,9 +860,21 @@ OUTCOMES = st.sampled_from(
         TryLater("429", http_status=429, retry_after=3.0, crowded=True),
         TryLater("refused", code="UNREACHABLE"),
         FAILED,
+        FAILED_WITH_LINKS,
     ]
 )
-STATUSES = st.sampled_from([None, Working(state="?"), TryLater("502"), RequestRefused("404", http_status=404), FAILED])
+STATUSES = st.sampled_from(
+    [
+        None,
+        Working(state="?"),
+        Working(state="?", urls=FAILED_WITH_LINKS.urls),
+        TryLater("502"),
+        RequestRefused("404", http_status=404),
+        UNUSABLE,
+        FAILED,
+        FAILED_WITH_LINKS,
+    ]
+)
 DOWNLOADS = st.sampled_from([None, b"broken", ResultUnavailable("404"), ResultUnavailable("410", permanent=True)])
 
 
@@ -880,7 +893,8 @@ def test_whatever_the_api_does_a_run_ends_and_repeats_no_post_that_was_taken(
     states = scene.run(wanted)
     assert set(states) <= {State.STORED, State.FAILED, State.IN_DOUBT}
     for request in wanted:
-        events = [event.kind for key, event in scene.journal.events if key == request.key]
+        ended = (event for key, event in scene.journal.events if key == request.key)
+        events = [event.kind for event in ended if not (isinstance(event, JobFailed) and event.urls)]
         posts = [asked for asked in api.submitted if asked.key == request.key]
         assert len(posts) == events.count("SubmitStarted")
         free_or_told = events.count("SubmitRefused") + events.count("JobFailed") + events.count("Resubmitted")
@@ -936,6 +950,21 @@ def test_a_job_whose_word_for_its_end_is_unknown_is_collected_at_its_deadline() 
     assert scene.run(wanted) == [State.STORED] * 3
     assert [scene.record(request).response for request in wanted] == ['{"status": "COMPLETED"}'] * 3
     assert 99 < scene.seconds < 110
+
+
+def test_a_word_that_another_followed_is_no_end_of_any_job_however_long_its_preview_stands_still() -> None:
+    """The first job shows that its word is none for the end; the second is stuck, and shows its preview for ever."""
+    wanted = requests(2, params={**a_request().params, "width": 8, "height": 8})
+    scene = Scene(MemoryImageAPI(), concurrency=1, job_deadline=300.0)
+
+    def status(job_id: JobId) -> Working | Completed:
+        links = scene.api.links(job_id)
+        ended = job_id == "job-1" and scene.api.polled.count(job_id) > 2
+        return Completed(urls=links) if ended else Working(state="drawing", urls=links)
+
+    scene.api._status._function = status
+    assert scene.run(wanted) == [State.STORED] * 2  # at its deadline an answer is believed, as all others are then
+    assert scene.seconds > 299
 
 
 def test_a_finished_job_without_a_usable_link_is_given_up_after_a_day_however_short_the_runs() -> None:

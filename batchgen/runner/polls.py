@@ -19,8 +19,6 @@ from batchgen.policy import (
     TROUBLES_AT_ONCE,
     UNKNOWN_JOB_ANSWERS,
     UNKNOWN_JOB_SECONDS,
-    UNSURE_ANSWERS,
-    UNSURE_SECONDS,
     UNUSABLE_ANSWERS,
     UNUSABLE_SECONDS,
     Reliance,
@@ -31,6 +29,7 @@ from batchgen.policy import (
     quiet_after,
 )
 from batchgen.ports import Clock, Completed, Failed, ImageAPI, JobStatus, Unusable, Working
+from batchgen.runner.unknown_words import UnknownWords
 from batchgen.runner.watching import Awaited, End, Overdue, Schedule, Watch, settle
 
 #: Notices of jobs that nobody waits for yet: a quick job's may overtake the answer to its submission.
@@ -63,7 +62,7 @@ class Polls:
         self._notices, self._links = Reliance(), Reliance()
         self._few_links = SecondLooks(FEWER_LINKS_ANSWERS)
         self._awaited: set[Watch] = set()
-        self._ends: set[str] = set()  #: words that are not known, and were seen to mean the end
+        self._words = UnknownWords(clock)
         self.learned = Durations(going_on=self._ages_at_work)
 
     async def ended(self, job: Awaited) -> End:
@@ -200,6 +199,7 @@ class Polls:
             return
         watch.troubles = watch.unknown = watch.blocked = 0
         self._last_known = self._clock.monotonic()
+        self._words.told(watch, status)
         if watch.fewer or (isinstance(status, Completed) and len(status.urls) < watch.job.samples):
             self._after_fewer_links(watch, status, told=told)
             return
@@ -208,9 +208,11 @@ class Polls:
             return
         watch.unusable = 0
         if isinstance(status, Working):
-            if not status.urls:
-                watch.worked, watch.found, watch.unsure = watch.asked - watch.submitted, None, 0
-            elif await self._has_ended(watch, status):
+            watch.found = Completed(urls=status.urls, response=status.response) if status.urls else None
+            if watch.found is None:
+                watch.worked = watch.asked - watch.submitted
+            elif not watch.job.once and await self._words.mean_the_end(watch, status):
+                settle(watch, watch.found)
                 return
             self._after_working(watch, told=told)
         else:
@@ -245,33 +247,12 @@ class Polls:
         watch.found = max(best, key=lambda end: len(end.urls))
         watch.fewer += 1
         whole = len(watch.found.urls) >= watch.job.samples
-        going_on = isinstance(status, Completed | Working | TryLater) and not watch.job.once
+        going_on = isinstance(status, Completed | Working | TryLater)
         if whole or not going_on or not self._few_links.worth(watch.fewer):
             self._few_links.believed(watch.fewer, whole=whole)
             settle(watch, watch.found)
         else:
             self._again(watch, backoff(watch.fewer, draw=self._chance.random()))
-
-    async def _has_ended(self, watch: Watch, status: Working) -> bool:
-        """Whether links beside a word that is not known show the job's images, which ends it.
-
-        They do if they give the same pictures of the size asked for twice, after a while in which previews of a job at
-        work would have changed; and at once, if that word has meant the end before.
-        """
-        watch.found = Completed(urls=status.urls, response=status.response)
-        if not watch.unsure:
-            watch.unsure_since = self._clock.monotonic()
-        watch.unsure += 1
-        long = self._clock.monotonic() - watch.unsure_since >= UNSURE_SECONDS and watch.unsure >= UNSURE_ANSWERS
-        known = status.state in self._ends
-        if watch.job.look is None or watch.job.once or not (long or known):
-            return False
-        before, watch.seen = watch.seen, await watch.job.look(*status.urls)
-        if None in watch.seen or not (known or watch.seen == before):
-            return False
-        self._ends.add(status.state)
-        settle(watch, watch.found)
-        return True
 
     def _after_working(self, watch: Watch, *, told: bool) -> None:
         if watch.job.once:

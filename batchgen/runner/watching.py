@@ -61,8 +61,9 @@ class Watch:
     unusable_since: float = 0.0  #: monotonic; of the first of them
     found: Completed | None = None  #: its end, if nothing better is said: of an unknown word, or too few links
     fewer: int = 0  #: answers that said it had ended, and named fewer links than samples: the fullest is `found`
-    unsure: int = 0  #: answers in a row that may have meant that
-    unsure_since: float = 0.0  #: monotonic; of the first of them
+    word: str | None = None  #: the last answer's, if no profile knows it and links stood beside it
+    word_times: int = 0  #: answers in a row with that word, or without one
+    word_since: float = 0.0  #: monotonic; of the first of them
     seen: Sequence[str | None] = ()  #: what their links gave when they were last looked at
     blocked: int = 0  #: answers in a row that refused the account
 
