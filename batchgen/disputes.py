@@ -88,7 +88,8 @@ def _after(submission: _Submission, event: Event) -> _Submission | None:
         case AnswerLost():
             return replace(submission, job_id=event.job_id, failure=event.failure)
         case JobFailed():
-            return replace(submission, job_id=event.job_id or submission.job_id, failure=event.failure)
+            failure = None if event.urls else event.failure  # what its links give is yet to be seen
+            return replace(submission, job_id=event.job_id or submission.job_id, failure=failure)
         case GaveUp():
             return replace(submission, failure=event.failure)
         case ResultLost(again=True):

@@ -74,6 +74,17 @@ def test_each_submission_that_failed_is_a_dispute_of_its_own_even_if_a_later_one
     ]
 
 
+def test_a_failed_job_is_in_dispute_for_what_its_links_did_not_give() -> None:
+    linked = JobFailed(failure=FAILED, again=True, urls=("a",), job_id=JobId("7"))
+    missing = MissingImage(sample=1, failure=FAILED)
+    assert told(SubmitStarted(samples=2), linked) == []
+    assert told(SubmitStarted(samples=2), linked, JobFailed(failure=FAILED, again=True)) == [
+        (0.0, "7", "job_failed", 2)
+    ]
+    partly = ImagesStored(images=(IMAGE,), missing=(missing,))
+    assert told(SubmitStarted(samples=2), linked, partly) == [(0.0, "7", "job_failed", 1)]
+
+
 def test_a_lost_answer_is_a_dispute_whatever_was_done_about_it() -> None:
     lost = (SubmitStarted(), AnswerLost(failure=LOST))
     for later in ((), (GaveUp(failure=LOST),), (Resubmitted(), SubmitStarted(), ACCEPTED, COMPLETED, STORED)):
