@@ -279,7 +279,7 @@ GUARDS = (
     ),
     Guard(
         "adapters/http_api/client.py",
-        "        return await read_at_most(response, _LARGEST_ANSWER)\n",
+        "        return await read_at_most(response, _LARGEST_ANSWER, into=pieces)\n",
         "        return await response.read()\n",
         "tests/test_http_api.py -k too_large_to_be_one",
     ),
