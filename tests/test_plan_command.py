@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import os
-import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchgen
-from batchgen.adapters.file_store import replacing
 from batchgen.adapters.journal import SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.comparing import against, drift, explain
@@ -26,7 +23,6 @@ from batchgen.app.freezing import frozen_plan
 from batchgen.app.preview import read
 from batchgen.app.settings import Settings
 from batchgen.cli import cli
-from batchgen.cli.planning import tidied_up
 from batchgen.errors import BatchgenError, UsageError
 from batchgen.explanation import Standing, standing
 from batchgen.lifecycle import TABLE, AnswerLost, Event, Record, SubmitStarted
@@ -217,21 +213,6 @@ def test_a_table_may_have_the_longest_name_there_is_and_no_longer_one(length: in
     done = plan("small.yaml", "-o", "x" * (length - 4) + ".csv")
     assert (done.exit_code == 0) is (length <= 255)
     assert done.exception is None or isinstance(done.exception, BatchgenError | SystemExit)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
-def test_a_plan_that_is_ended_while_it_writes_leaves_nothing_behind(folder: Path) -> None:
-    before = sorted(folder.iterdir())
-
-    def write() -> None:
-        with tidied_up(), replacing(Path("all.csv")) as part:
-            part.write_text("half of it")
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(SystemExit) as ended:
-        write()
-    assert ended.value.code == 143
-    assert sorted(folder.iterdir()) == before
 
 
 # --explain

@@ -52,8 +52,7 @@ async def announced(
     try:
         yield run
     except BaseException as error:
-        told = switch.exit_code
-        early = {"exit_code": exit_code_of(error) if told is None else told, "reason": str(error)}
+        early = {"exit_code": exit_code_of(error, stopped_with=switch.settle()), "reason": str(error)}
         await calls.ended(begun, _summary(run, manifest, early), hurried=switch.told)
         raise
     await calls.ended(begun, _summary(run, manifest, {}), hurried=switch.told)

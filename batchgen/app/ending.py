@@ -15,6 +15,7 @@ from batchgen.adapters.file_store import write_atomically
 from batchgen.app.as_json import result_json
 from batchgen.app.folder import BatchFolder
 from batchgen.app.result import RunResult
+from batchgen.app.switch import Stopped
 from batchgen.errors import BatchgenError, StorageFailed
 from batchgen.lifecycle import Event, Record, State, SubmitRefused, SubmitStarted
 from batchgen.manifest import Manifest
@@ -69,8 +70,7 @@ class Ending:
         try:
             yield
         except BaseException as error:
-            told = stopped_with()
-            self.exit_code = exit_code_of(error) if told is None else told
+            self.exit_code = exit_code_of(error, stopped_with=stopped_with())
             self.reason = str(error) or type(error).__name__
             raise
         else:
@@ -106,9 +106,11 @@ class Ending:
         _append(self.folder, {name: told[name] for name in _KEPT})
 
 
-def exit_code_of(error: BaseException) -> int:
-    """What a run ends with that this error has ended."""
-    return error.exit_code if isinstance(error, BatchgenError) else _BUG
+def exit_code_of(error: BaseException, *, stopped_with: int | None) -> int:
+    """What a run ends with that this error has ended: what is to be mended says more than that it was told to stop."""
+    if isinstance(error, BatchgenError) and (stopped_with is None or not isinstance(error, Stopped)):
+        return error.exit_code
+    return _BUG if stopped_with is None else stopped_with
 
 
 #: Of an ending, what a line of the history holds.

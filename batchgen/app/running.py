@@ -130,7 +130,7 @@ async def run_async(
                 read_in, folder = await asyncio.to_thread(reading)
             ending = announcement.ending = Ending(folder=folder, run_id=new_run_id(), manifest=read_in)
             async with measured(settings, ending, observer) as metrics:
-                with ending.recorded(stopped_with=lambda: switch.exit_code):
+                with ending.recorded(stopped_with=switch.settle):
                     watched = Observers(observer, ending.count, metrics)
                     ending.result = await _run_held(read_in, folder, settings, ending, watched, switch)
         return ending.result

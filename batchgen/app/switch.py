@@ -22,6 +22,7 @@ class StopSwitch:
     def __init__(self) -> None:
         self._runner: Runner | None = None
         self._reason: str | None = None
+        self._settled = False
         self.exit_code: int | None = None  #: what the run ends with; None as long as nobody waits for that
 
     def stop(self, reason: str, *, exit_code: int = Stopped.exit_code) -> None:
@@ -29,7 +30,8 @@ class StopSwitch:
         if self._reason is not None and self._runner is not None:
             self._runner.abandon()
         self._reason = self._reason or reason
-        self.exit_code = self.exit_code or exit_code
+        if not self._settled:
+            self.exit_code = self.exit_code or exit_code
         if self._runner is not None:
             self._runner.stop(reason)
 
@@ -37,6 +39,11 @@ class StopSwitch:
     def told(self) -> bool:
         """Whether somebody waits for the run to end."""
         return self._reason is not None
+
+    def settle(self) -> int | None:
+        """Used by the run itself, at its end: what it ends with, None if nobody stopped it. That stands from now on."""
+        self._settled = True
+        return self.exit_code
 
     def connect(self, runner: Runner) -> None:
         """Used by the run itself."""

@@ -16,6 +16,7 @@ import click
 from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared, telling
 from batchgen.cli.reviewing import diff, grid, report
+from batchgen.cli.signals import end_in_order, hear_no_more
 from batchgen.cli.speech import complain, say, tell
 from batchgen.cli.standing import clean, history, status
 from batchgen.errors import BatchgenError, ManifestError
@@ -158,13 +159,9 @@ def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int
     settings = _settings(wanted)
     if settings.only_new != bool(settings.against):
         raise click.UsageError("--only-new and --against OUT go together: what is new is so against those batches.")
-    from batchgen.cli.planning import tidied_up
+    from batchgen.cli.running import run_to_exit_code
 
-    with tidied_up():  # while what a run needs is still loaded; then it listens for signals itself
-        from batchgen.cli.running import run_to_exit_code
-
-        code = run_to_exit_code(manifest, out=out, settings=settings, as_json=as_json, quiet=quiet, verbose=verbose)
-    sys.exit(code)
+    sys.exit(run_to_exit_code(manifest, out=out, settings=settings, as_json=as_json, quiet=quiet, verbose=verbose))
 
 
 @cli.command()
@@ -279,10 +276,15 @@ def schema(as_json: bool, quiet: bool, verbose: int) -> None:
 
 def main() -> NoReturn:
     """The program: every way out has its exit code, and a user never sees a traceback of ours."""
+    end_in_order()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a prompt may hold what the terminal's encoding does not
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_exit_code())
+    try:
+        code = _exit_code()
+    finally:
+        hear_no_more()
+    sys.exit(code)
 
 
 def _exit_code() -> int:

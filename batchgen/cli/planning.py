@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -48,8 +45,7 @@ def plan_to_exit_code(
     if asked and preview.table_of(out):
         raise click.UsageError(f"-o {out} names a file for all requests; {asked[0]} looks into a batch folder.")
     if not asked:
-        with tidied_up():
-            found = preview.plan(manifest, out=out, settings=settings)
+        found = preview.plan(manifest, out=out, settings=settings)
         told, text = words.preview_json(found), words.preview_text(found)
     elif explain:
         told, text = _explained(manifest, out, settings, show)
@@ -62,22 +58,6 @@ def plan_to_exit_code(
     elif not quiet:
         say(text)
     return int(told.get("exit_code", 0))
-
-
-@contextlib.contextmanager
-def tidied_up() -> Iterator[None]:
-    """Ended by SIGTERM, or with its terminal, the work leaves no half-written file behind."""
-
-    def end(number: int, _: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, end) for number in ending if signal.getsignal(number) is signal.SIG_DFL}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _is_typed(name: str) -> bool:

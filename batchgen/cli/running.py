@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import gc
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -22,14 +20,9 @@ from batchgen.app.settings import Settings
 from batchgen.app.switch import Stopped, StopSwitch
 from batchgen.cli import words
 from batchgen.cli.progress import ProgressView
+from batchgen.cli.signals import EXIT_CODES, heard_by
 from batchgen.cli.speech import complain, say
 
-#: A terminal that is closed (SIGHUP) ends a run as SIGTERM does; Windows has no such signal.
-_SIGNAL_EXITS = {
-    getattr(signal, name): code
-    for name, code in (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143))
-    if hasattr(signal, name)
-}
 #: What glibc's allocator is told, by the numbers of malloc.h.
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
 #: Flags that were meant for one time, or may hold a secret, and how many words follow them.
@@ -56,11 +49,11 @@ def run_to_exit_code(
     """
     _be_thrifty()
     view = ProgressView(sys.stderr, verbose=verbose > 0, quiet=quiet)
-    caught: list[signal.Signals] = []
+    switch = StopSwitch()
     try:
-        result = run_in_loop(_run(manifest, out, settings, view, caught))
+        result = run_in_loop(_run(manifest, out, settings, view, switch))
     except Stopped as stopped:
-        code = _SIGNAL_EXITS[caught[0]]
+        code = switch.exit_code or stopped.exit_code
         if as_json:
             say({"error": str(stopped), "exit_code": code})
         complain(str(stopped))
@@ -68,7 +61,7 @@ def run_to_exit_code(
     finally:
         with contextlib.suppress(OSError):
             view.close()
-    code = _SIGNAL_EXITS[caught[0]] if caught else result.exit_code
+    code = result.exit_code if switch.exit_code is None else switch.exit_code
     if as_json:
         say(words.result_json(result) | {"exit_code": code})
     elif not quiet:
@@ -104,22 +97,9 @@ def _be_thrifty() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-async def _run(
-    manifest: str, out: str | None, settings: Settings, view: ProgressView, caught: list[signal.Signals]
-) -> RunResult:
-    switch = StopSwitch()
-    loop = asyncio.get_running_loop()
-
-    def stop(number: signal.Signals) -> None:
-        caught.append(number)
-        switch.stop(number.name, exit_code=_SIGNAL_EXITS[number])
-
-    with contextlib.suppress(NotImplementedError):  # Windows
-        for number in _SIGNAL_EXITS:
-            if signal.getsignal(number) is signal.SIG_IGN:
-                continue  # `nohup`: whoever started us wants us to live on
-            loop.add_signal_handler(number, stop, number)
-    return await run_async(manifest, out=out, settings=settings, observer=view, switch=switch)
+async def _run(manifest: str, out: str | None, settings: Settings, view: ProgressView, switch: StopSwitch) -> RunResult:
+    with heard_by(lambda number: switch.stop(number.name, exit_code=EXIT_CODES[number])):
+        return await run_async(manifest, out=out, settings=settings, observer=view, switch=switch)
 
 
 def command_line(typed: Sequence[str]) -> list[str]:
