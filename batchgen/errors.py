@@ -133,6 +133,18 @@ class FolderBusy(BatchgenError):
         )
 
 
+class StillPlanning(FolderBusy):
+    """A run has not got past planning, so nobody knows what its batch will ask for."""
+
+    def __init__(self, folder: object) -> None:
+        BatchgenError.__init__(
+            self,
+            f"A run is still planning in {folder}, so nobody knows yet what it will ask for. Nothing was sent; "
+            f"run the same command again in a moment, or have a run wait for it with --wait-lock 10m.",
+        )
+        self.folder = folder
+
+
 class HeldElsewhere(FolderBusy):
     """A run holds the batch folder without its lock: on another machine, or because the lock was deleted.
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +20,10 @@ from batchgen.adapters.profiles import find_profile
 from batchgen.app.comparing import drift, explain
 from batchgen.app.earlier import EarlierBatches
 from batchgen.app.folder import BatchFolder
+from batchgen.app.history import history
 from batchgen.app.preview import plan
 from batchgen.explanation import Standing
+from batchgen.ports import Observer
 from batchgen.simulator import Simulator, background
 from tests.test_cli import batchgen as command
 
@@ -33,7 +39,7 @@ class Nights:
     """A table that grows, and a batch a night."""
 
     def __init__(self, folder: Path, simulator: Simulator, url: str) -> None:
-        self.folder, self.simulator, self._url = folder, simulator, url
+        self.folder, self.simulator, self.url = folder, simulator, url
         self.manifest = folder / "nightly.yaml"
         self.manifest.write_text(MANIFEST)
         self.table(0)
@@ -44,7 +50,7 @@ class Nights:
     def settings(self, night: int = 1, **changes: Any) -> Settings:
         others = (str(self.folder / "outputs/night-*"),)
         told = {"only_new": True, "against": others, "moment": datetime(2026, 11, night, 2, tzinfo=UTC), **changes}
-        return Settings(base_url=self._url, **told)
+        return Settings(base_url=self.url, **told)
 
     @property
     def out(self) -> str:
@@ -173,6 +179,35 @@ def test_nobody_pays_beside_a_batch_of_which_it_is_not_known_what_it_has(nights:
     assert nights.posts() == 2
 
 
+def test_a_run_waits_for_another_batch_that_is_still_planning(nights: Nights) -> None:
+    nights.table(3)
+    lock = FolderLock(nights.folder / "outputs/night-2026-11-01")
+    reasons = []
+
+    class Told(Observer):
+        def paused(self, seconds: float, reason: str) -> None:
+            reasons.append(reason)
+            lock.__exit__()
+
+    with lock:
+        settings = nights.settings(2, wait_lock=3_600)
+        result = batchgen.run(nights.manifest, out=nights.out, settings=settings, observer=Told())
+    assert reasons == [f"another run is planning in {nights.folder}/outputs/night-2026-11-01"]
+    assert (result.exit_code, nights.posts()) == (0, 3)
+    assert [run.exit_code for run in history(result.out)] == [0]
+
+
+def test_batches_that_begin_in_the_same_moment_and_wait_share_the_rows(nights: Nights) -> None:
+    nights.table(8)
+    flags = ("--only-new", "--against", "outputs/night-*", "--wait-lock", "1h", "--base-url", nights.url, "-q")
+    starts = [
+        [sys.executable, "-m", "batchgen", "run", "nightly.yaml", "--batch-id", f"night-{n}", *flags] for n in "abc"
+    ]
+    runs = [subprocess.Popen(start, cwd=nights.folder) for start in starts]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    assert nights.posts() == 8
+
+
 def test_two_batches_that_plan_at_the_same_time_do_not_both_go_on(nights: Nights) -> None:
     nights.table(2)
     out = nights.run(1).out
@@ -211,6 +246,17 @@ def test_the_command_takes_patterns_and_says_what_it_left_out(nights: Nights) ->
     assert (done.returncode, done.stdout.splitlines()[1]) == (0, "  2 requests left out: other batches have them")
     empty = command("run", *asked, "-o", "outputs/night-0", folder=nights.folder)
     assert (empty.returncode, empty.stdout.splitlines()[-1]) == (0, "Nothing was to be made")
+
+
+def test_the_environment_may_say_so_and_separates_several_batches_as_a_path_does(nights: Nights) -> None:
+    nights.table(2)
+    nights.run(1)
+    nights.table(3)
+    others = os.pathsep.join(("outputs/night-*", "outputs/dusk *"))
+    planned = command(
+        "plan", "nightly.yaml", "--json", folder=nights.folder, BATCHGEN_ONLY_NEW="1", BATCHGEN_AGAINST=others
+    )
+    assert json.loads(planned.stdout)["elsewhere"] == 2, planned.stderr
 
 
 @pytest.mark.parametrize("flags", [("--only-new",), ("--against", "outputs/x")])

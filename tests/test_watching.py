@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.watching import glance
@@ -70,6 +71,18 @@ def test_a_watcher_sees_the_run_at_work_and_leaves_with_it(place: Place) -> None
     assert "Longest under way:" in frames[0]
     assert re.search(r"Failed requests:\r?\n?.*\s+\d+  job_failed", re.sub(r"\x1b\[\w+", "", frames[-1]), re.DOTALL)
     assert "no run is working on it" in frames[-1]
+
+
+def test_a_watcher_waits_for_a_first_run_that_is_still_planning_and_says_so(place: Place) -> None:
+    with FolderLock(place.out), subprocess.Popen(watch(place, "--json"), stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline()) == {"out": str(place.out), "running": True, "planning": True}
+        plain = subprocess.run(watch(place)[:-3], capture_output=True, text=True, check=False)
+        watching.stdout.close()
+        watching.terminate()
+    assert (plain.returncode, "still planning" in plain.stderr) == (7, True)
+    gone = subprocess.run(watch(place), capture_output=True, text=True, check=False)
+    assert (gone.returncode, gone.stdout) == (2, "")
 
 
 def test_a_small_terminal_shows_what_it_has_room_for(place: Place) -> None:

@@ -17,7 +17,7 @@ from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app.folder import BatchFolder
-from batchgen.errors import FolderBusy, StorageFailed, UsageError
+from batchgen.errors import StillPlanning, StorageFailed, UsageError
 from batchgen.lifecycle import ENDED
 from batchgen.model import RequestKey
 
@@ -35,7 +35,7 @@ class EarlierBatches(contextlib.AbstractContextManager["EarlierBatches"]):
     Raises:
         UsageError: a folder that is named holds no batch.
         StorageFailed: one of them cannot be read, so that nobody knows what was paid for.
-        FolderBusy: a run is planning in one of them, so that nobody knows what it will ask for.
+        StillPlanning: a run is planning in one of them, so that nobody knows what it will ask for.
     """
 
     def __init__(self, named: Sequence[str], *, itself: BatchFolder) -> None:
@@ -62,8 +62,8 @@ class EarlierBatches(contextlib.AbstractContextManager["EarlierBatches"]):
         for key in own or () if self.folders else ():
             self._known.meet(key, _ITSELF)
         for folder in self.folders:
-            if is_held(folder.root) and any(folder.plans_in_the_making()):
-                raise FolderBusy(folder.root)
+            if is_planning(folder):
+                raise StillPlanning(folder.root)
             for key in PlanFile(folder.plan).keys():  # noqa: SIM118  # it is no mapping
                 self._known.meet(key, str(folder.root))
 
@@ -87,11 +87,16 @@ def others(named: Sequence[str], *, itself: BatchFolder) -> Sequence[BatchFolder
     return list(found.values())[1:]
 
 
+def is_planning(folder: BatchFolder) -> bool:
+    """Whether a run is making the batch's plan, the first or another."""
+    return is_held(folder.root) and (not folder.plan.is_file() or any(folder.plans_in_the_making()))
+
+
 def _has_plan(folder: BatchFolder, *, by_name: bool) -> bool:
     if folder.plan.is_file():
         return True
-    if folder.root.is_dir() and is_held(folder.root):
-        raise FolderBusy(folder.root)
+    if is_planning(folder):
+        raise StillPlanning(folder.root)
     if not folder.journal.is_file():
         if by_name:
             raise UsageError(f"--against {folder.root}: there is no batch. Name a batch folder, or a pattern of such.")

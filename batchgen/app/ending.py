@@ -16,7 +16,7 @@ from batchgen.app.as_json import result_json
 from batchgen.app.folder import BatchFolder
 from batchgen.app.result import RunResult
 from batchgen.app.switch import Stopped
-from batchgen.errors import BatchgenError, StorageFailed
+from batchgen.errors import BatchgenError, StillPlanning, StorageFailed
 from batchgen.lifecycle import Event, Record, State, SubmitRefused, SubmitStarted
 from batchgen.manifest import Manifest
 from batchgen.model import Request, RunId
@@ -64,24 +64,27 @@ class Ending:
     def recorded(self, *, stopped_with: Callable[[], int | None]) -> Iterator[None]:
         """Within, the run goes on; whatever ends it is put down in its folder, if the disk takes that.
 
+        A run that is kept out, since another is still planning, leaves no line: it has not begun.
+
         Args:
             stopped_with: the exit code of a run that was told to stop; None if it was not.
         """
         try:
             yield
-        except BaseException as error:
-            self.exit_code = exit_code_of(error, stopped_with=stopped_with())
-            self.reason = str(error) or type(error).__name__
+        except StillPlanning as busy:
+            self._end(busy.exit_code, str(busy))
             raise
-        else:
-            told = stopped_with()
-            assert self.result is not None
-            self.exit_code = self.result.exit_code if told is None else told
-            self.reason = self.result.stopped
-        finally:
-            self.ended_at = time.time()
-            with contextlib.suppress(StorageFailed, OSError):
-                self._write()
+        except BaseException as error:
+            self._end(exit_code_of(error, stopped_with=stopped_with()), str(error) or type(error).__name__)
+            self._write()
+            raise
+        told = stopped_with()
+        assert self.result is not None
+        self._end(self.result.exit_code if told is None else told, self.result.stopped)
+        self._write()
+
+    def _end(self, exit_code: int, reason: str | None) -> None:
+        self.ended_at, self.exit_code, self.reason = time.time(), exit_code, reason
 
     def as_json(self) -> dict[str, Any]:
         """What machines are told: the result as `run --json` tells it, and how it came to it."""
@@ -102,8 +105,9 @@ class Ending:
 
     def _write(self) -> None:
         told = self.as_json()
-        write_atomically(self.folder.last_run, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
-        _append(self.folder, {name: told[name] for name in _KEPT})
+        with contextlib.suppress(StorageFailed, OSError):
+            write_atomically(self.folder.last_run, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
+            _append(self.folder, {name: told[name] for name in _KEPT})
 
 
 def exit_code_of(error: BaseException, *, stopped_with: int | None) -> int:

@@ -26,7 +26,7 @@ from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
 from batchgen.adapters.scorers import InstalledScorer
 from batchgen.app import accounting
-from batchgen.app.announcing import announced
+from batchgen.app.announcing import Announced, announced
 from batchgen.app.completion import arranged
 from batchgen.app.earlier import others, unfinished
 from batchgen.app.ending import Ending
@@ -34,7 +34,7 @@ from batchgen.app.event_loop import run_in_loop
 from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
-from batchgen.app.holding import held
+from batchgen.app.holding import Patience, held
 from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
 from batchgen.app.measuring import measured
 from batchgen.app.opening import must_have_its_journal
@@ -48,7 +48,7 @@ from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.app.switch import StopSwitch
 from batchgen.budget import Account
 from batchgen.checks import Checks
-from batchgen.errors import BatchgenError, StorageFailed
+from batchgen.errors import BatchgenError, StillPlanning, StorageFailed
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
@@ -123,17 +123,34 @@ async def run_async(
     """
     settings, switch, observer = settings or Settings(), switch or StopSwitch(), observer or Observer()
     reading = partial(read_for, manifest, out, settings)
+    patience = Patience(settings.wait_lock, observer, switch)
     async with announced(settings, manifest, switch, observer) as announcement:
-        read_in, folder = await asyncio.to_thread(reading)
-        async with held(folder, settings, observer, switch) as waited:
-            if waited:  # the other run may have begun the batch, and settled its words
-                read_in, folder = await asyncio.to_thread(reading)
-            ending = announcement.ending = Ending(folder=folder, run_id=new_run_id(), manifest=read_in)
-            async with measured(settings, ending, observer) as metrics:
-                with ending.recorded(stopped_with=switch.settle):
-                    watched = Observers(observer, ending.count, metrics)
-                    ending.result = await _run_held(read_in, folder, settings, ending, watched, switch)
-        return ending.result
+        while True:
+            try:
+                return await _run_announced(reading, settings, observer, switch, patience, announcement)
+            except StillPlanning as busy:  # our folder is let go, or two would wait for each other
+                announcement.ending = None
+                await patience.planned(busy)
+
+
+async def _run_announced(
+    reading: Callable[[], tuple[Manifest, BatchFolder]],
+    settings: Settings,
+    observer: Observer,
+    switch: StopSwitch,
+    patience: Patience,
+    announcement: Announced,
+) -> RunResult:
+    read_in, folder = await asyncio.to_thread(reading)
+    async with held(folder, patience, switch) as waited:
+        if waited:  # the other run may have begun the batch, and settled its words
+            read_in, folder = await asyncio.to_thread(reading)
+        ending = announcement.ending = Ending(folder=folder, run_id=new_run_id(), manifest=read_in)
+        async with measured(settings, ending, observer) as metrics:
+            with ending.recorded(stopped_with=switch.settle):
+                watched = Observers(observer, ending.count, metrics)
+                ending.result = await _run_held(read_in, folder, settings, ending, watched, switch)
+    return ending.result
 
 
 async def _run_held(

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batchgen.adapters.folder_lock import is_held
 from batchgen.adapters.journal import JournalView, Tally
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
 from batchgen.app.opening import KnownBatch
 from batchgen.budget import Account
-from batchgen.errors import BatchgenError, StorageFailed, UsageError
+from batchgen.errors import BatchgenError, StillPlanning, StorageFailed, UsageError
 from batchgen.lifecycle import Record, State
 from batchgen.model import Request
 
@@ -51,9 +52,12 @@ def status(out: Path | str) -> BatchStatus:
 
     Raises:
         UsageError: the folder holds no batch.
+        StillPlanning: a run is making its plan.
         StorageFailed: it cannot be read.
     """
     folder = BatchFolder(Path(out))
+    if not folder.plan.is_file() and is_held(folder.root):
+        raise StillPlanning(folder.root)
     with KnownBatch(folder) as batch:
         journal, running = batch.journal, batch.running
         if not folder.plan.is_file():

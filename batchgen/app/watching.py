@@ -51,6 +51,7 @@ def glance(out: Path | str, *, now: float | None = None) -> Glance:
 
     Raises:
         UsageError: the folder holds no batch, or no plan yet.
+        StillPlanning: a run is making its plan.
         StorageFailed: it cannot be read.
     """
     now = time.time() if now is None else now

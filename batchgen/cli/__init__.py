@@ -15,6 +15,7 @@ import click
 
 from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared, telling
+from batchgen.cli.naming import must_be_utf8
 from batchgen.cli.reviewing import diff, grid, report
 from batchgen.cli.signals import end_in_order, hear_no_more
 from batchgen.cli.speech import complain, say, tell
@@ -104,7 +105,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     metavar="DURATION",
     default="0",
     envvar="BATCHGEN_WAIT_LOCK",
-    help="Wait that long for another run in the folder to end.  [default: do not]",
+    help="Wait that long for another run to end in the folder, or to plan beside it.  [default: do not]",
 )
 @click.option(
     "--max-runtime",
@@ -289,6 +290,7 @@ def main() -> NoReturn:
 
 def _exit_code() -> int:
     try:
+        must_be_utf8(sys.argv)
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code

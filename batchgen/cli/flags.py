@@ -181,11 +181,18 @@ def planning(command: F) -> F:
         click.option(
             "--limit", type=click.IntRange(min=1), envvar="BATCHGEN_LIMIT", help="Only the plan's first requests."
         ),
-        click.option("--only-new", is_flag=True, help="Leave out what the batches of --against have."),
+        click.option(
+            "--only-new",
+            is_flag=True,
+            envvar="BATCHGEN_ONLY_NEW",
+            help="Leave out what the batches of --against have.",
+        ),
         click.option(
             "--against",
+            type=click.Path(),  # in the environment, several are separated as in PATH
             metavar="OUT",
             multiple=True,
+            envvar="BATCHGEN_AGAINST",
             help="A batch folder, or a quoted pattern of such: 'outputs/night-*'. Alone, for plan: say what running "
             "into that batch would cost.",
         ),

@@ -44,15 +44,19 @@ def _watch(out: str, *, every: float, as_json: bool, quiet: bool) -> None:
     from batchgen.app.watching import glance
     from batchgen.cli import words
     from batchgen.cli.screen import Screen
+    from batchgen.errors import StillPlanning
 
     with Screen(sys.stdout) as screen:
         while True:
-            seen = glance(out)
+            try:
+                seen = glance(out)
+            except StillPlanning:
+                seen = None
             if as_json:
-                say(words.glance_json(seen))
+                say(words.planning_json(out) if seen is None else words.glance_json(seen))
             elif not quiet:
-                screen.show(words.glance_text(seen))
-            if not seen.status.running:
+                screen.show(words.planning_text(out) if seen is None else words.glance_text(seen))
+            if seen is not None and not seen.status.running:
                 return
             time.sleep(max(0.1, every))
 

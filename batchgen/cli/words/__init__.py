@@ -42,7 +42,14 @@ from batchgen.cli.words.reports import (
     readers_json,
     readers_text,
 )
-from batchgen.cli.words.runs import glance_json, glance_text, history_json, history_text
+from batchgen.cli.words.runs import (
+    glance_json,
+    glance_text,
+    history_json,
+    history_text,
+    planning_json,
+    planning_text,
+)
 
 __all__ = [
     "check_json",
@@ -66,6 +73,8 @@ __all__ = [
     "grid_text",
     "history_json",
     "history_text",
+    "planning_json",
+    "planning_text",
     "preview_json",
     "preview_text",
     "profile_json",

@@ -91,10 +91,21 @@ def glance_text(seen: Glance) -> str:
     return "\n".join(lines)
 
 
+def planning_text(out: str) -> str:
+    """What `status --watch` shows before there is a plan."""
+    return f"A run is still planning\n  batch        {out}\n  sent         nothing yet"
+
+
+def planning_json(out: str) -> dict[str, Any]:
+    """The same for `status --watch --json`."""
+    return {"out": out, "running": True, "planning": True}
+
+
 def glance_json(seen: Glance) -> dict[str, Any]:
     """What `status --watch --json` says at one moment."""
     return {
         **status_json(seen.status),
+        "planning": False,
         "images_per_second": seen.rate,
         "seconds_left": seen.seconds_left,
         "slowest": [
