@@ -43,7 +43,7 @@ class Left:
     def __del__(self, kill=os.kill, whom=os.getpid(), number=number):
         kill(whom, number)
 
-from batchgen.cli import main
+from batchgen.__main__ import main
 sys.meta_path.insert(0, Finder())
 match moment:
     case "printing":
@@ -81,7 +81,7 @@ def program(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @SIGNALS
-@pytest.mark.parametrize("moment", ["batchgen.cli.running", "pyarrow.parquet", "aiohttp.client", "yaml"])
+@pytest.mark.parametrize("moment", ["click", "batchgen.cli.running", "pyarrow.parquet", "aiohttp.client", "yaml"])
 def test_a_signal_while_a_run_is_still_loaded_ends_it_with_its_code_and_nothing_is_paid(
     place: Place, moment: str, number: signal.Signals
 ) -> None:

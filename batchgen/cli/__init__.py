@@ -17,10 +17,10 @@ from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared, telling
 from batchgen.cli.naming import must_be_utf8
 from batchgen.cli.reviewing import diff, grid, report
-from batchgen.cli.signals import end_in_order, hear_no_more
 from batchgen.cli.speech import complain, say, tell
 from batchgen.cli.standing import clean, history, status
 from batchgen.errors import BatchgenError, ManifestError
+from batchgen.signals import end_in_order, hear_no_more
 
 if TYPE_CHECKING:
     from batchgen.app.settings import Settings

@@ -20,8 +20,8 @@ from batchgen.app.settings import Settings
 from batchgen.app.switch import Stopped, StopSwitch
 from batchgen.cli import words
 from batchgen.cli.progress import ProgressView
-from batchgen.cli.signals import EXIT_CODES, heard_by
 from batchgen.cli.speech import complain, say
+from batchgen.signals import EXIT_CODES, heard_by
 
 #: What glibc's allocator is told, by the numbers of malloc.h.
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3

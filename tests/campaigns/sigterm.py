@@ -5,7 +5,7 @@
 As in `tests.campaigns.crash`, each batch is run by processes of its own against a simulator that lives on, and judged
 by the simulator's record and the bytes of the files. Besides, judged of each run that was told to stop:
 
-- its exit code: 143, from itself; or from the system, if the signal came before any call, while Python still started;
+- its exit code: 143, from itself; or from the system, if the signal came before our first line, while Python started;
 - its time: the grace time, and what it takes to write the index;
 - its last summary, which must say the same.
 """

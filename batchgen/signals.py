@@ -6,7 +6,6 @@ left. A run that goes on is told, and decides. Once it has ended its exit code s
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
@@ -44,7 +43,9 @@ def heard_by(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
     Afterwards signals do what they did before; in a program that was to end in order they then do nothing, for what it
     ends with is known. At no moment, not while the loop is closed, is the system's own way with them back.
     """
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop  # takes longer to load than all that comes before `end_in_order`
+
+    loop = get_running_loop()
 
     def hear(number: int, _: FrameType | None) -> None:
         loop.call_soon_threadsafe(stop, signal.Signals(number))
