@@ -15,7 +15,7 @@ import click
 
 from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared, telling
-from batchgen.cli.naming import must_be_utf8
+from batchgen.cli.naming import begin_in_utf8, must_be_utf8
 from batchgen.cli.reviewing import diff, grid, report
 from batchgen.cli.speech import complain, say, tell
 from batchgen.cli.standing import clean, history, status
@@ -278,6 +278,7 @@ def schema(as_json: bool, quiet: bool, verbose: int) -> None:
 def main() -> NoReturn:
     """The program: every way out has its exit code, and a user never sees a traceback of ours."""
     end_in_order()
+    begin_in_utf8()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a prompt may hold what the terminal's encoding does not
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Names in UTF-8: those that are typed, and those that a batch gives to its files."""
+"""Names of files in UTF-8: those that are typed, and those that a batch gives."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from collections.abc import Sequence
 from batchgen.errors import UsageError
 
 
-def must_be_utf8(typed: Sequence[str]) -> None:
-    """Refuse what would end in the middle: a file whose name cannot be written, or a name that no journal can hold.
+def begin_in_utf8() -> None:
+    """Begin the program again, in this process, if Python takes the names of files for anything but UTF-8.
 
-    Python takes file names for UTF-8 wherever there is no locale, so this is about one that somebody has set.
+    By itself it does so only where a locale or a setting says so; a batch whose names cannot be written would end in
+    the middle, after it was paid for.
+    """
+    if sys.getfilesystemencoding().lower().replace("-", "") != "utf8" and sys.executable:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def must_be_utf8(typed: Sequence[str]) -> None:
+    """Refuse names that no journal can hold.
 
     Raises:
-        UsageError: names are not taken for UTF-8 here, or a typed one or that of the current folder is not.
+        UsageError: a typed one is not UTF-8, or that of the current folder.
     """
-    taken_for = sys.getfilesystemencoding()
-    if taken_for.lower().replace("-", "") != "utf8":
-        raise UsageError(
-            f"Python takes the names of files for {taken_for} here, and batches have names in UTF-8. Nothing was sent; "
-            "set PYTHONUTF8=1, or LC_ALL=C.UTF-8, and run the same command again."
-        )
     for name in (*typed, _here()):
         if not _is_utf8(name):
             raise UsageError(f"The name {name!a} is not UTF-8. Nothing was sent; rename what is called so.")
