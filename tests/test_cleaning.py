@@ -17,7 +17,7 @@ from batchgen import Settings
 from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.cleaning import OldBatch, clean
-from batchgen.cli.words.old import size
+from batchgen.cli.words.cleaning import size
 from batchgen.simulator import Behaviour, Fault, Faults, Fixed, Simulator, background
 from tests.test_cli import batchgen as command
 from tests.test_only_new import Nights

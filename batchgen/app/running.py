@@ -36,7 +36,7 @@ from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
 from batchgen.app.holding import Patience, held
 from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
-from batchgen.app.measuring import measured
+from batchgen.app.metrics import measured
 from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.reporting import report

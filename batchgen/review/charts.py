@@ -14,6 +14,8 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 28
 #: Spans of time that a chart counts in, seconds.
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 _MOST_SPANS = 48
+#: Pixels that a letter of a label takes, or a little more.
+_LETTER = 7.5
 _SECONDS = {604_800: "week", 86_400: "day", 3600: "h", 60: "min", 1: "s"}
 
 
@@ -93,7 +95,8 @@ class _Spans:
 
     def ticks(self) -> list[Tick]:
         every = max(1, math.ceil(self.count / 6))
-        return [Tick(at=round(self.x(n), 1), text=self.label(n)) for n in range(0, self.count, every)]
+        ticks = [Tick(at=round(self.x(n), 1), text=self.label(n)) for n in range(0, self.count, every)]
+        return [tick for tick in ticks if tick.at + _LETTER * len(tick.text) <= WIDTH]
 
 
 def throughput(stored: Sequence[float]) -> Chart | None:

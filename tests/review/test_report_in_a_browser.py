@@ -114,6 +114,22 @@ def test_all_text_stands_out_from_its_ground(browser: Browser, swept: Path, dark
         assert seen.page.evaluate(_FAINT) == []
 
 
+def test_on_a_narrow_screen_nothing_is_wider_than_it_and_words_stay_whole(browser: Browser, tmp_path: Path) -> None:
+    rows = [*sweep(), Wanted(prompt="An otter by the river", failure=failed(message="not to be drawn at all"))]
+    with opened(browser, report(make(tmp_path / "out", rows)).page) as seen:
+        seen.page.set_viewport_size({"width": 360, "height": 800})
+        assert seen.page.evaluate("document.documentElement.scrollWidth") == 360
+        rights = "all => all.map((one) => one.getBoundingClientRect().right)"
+        assert max(seen.page.locator("select, input").evaluate_all(rights)) <= 360
+        widths = "all => all.map((one) => one.getBoundingClientRect().width)"
+        assert min(seen.page.locator("#failures ~ div td:nth-child(n + 3)").evaluate_all(widths)) > 120
+        labels = seen.page.locator("svg").evaluate_all(
+            "all => all.flatMap((svg) => [...svg.querySelectorAll('text')].map((text) =>"
+            " text.getBoundingClientRect().right - svg.getBoundingClientRect().right))"
+        )
+        assert max(labels) <= 0
+
+
 def test_what_prompts_labels_and_errors_hold_is_shown_and_never_run(browser: Browser, tmp_path: Path) -> None:
     rows = [
         Wanted(

@@ -1,7 +1,7 @@
 """What the commands print: for people, and as one JSON object for machines.
 
 `profiles` has the words of profiles, `plan` those of plans, `batch` those of its beginning, its runs and where it
-stands, `runs` those of what its runs did and do, `old` those of its end, `reports` those of what is wrong with it,
+stands, `runs` those of what its runs did and do, `cleaning` those of its end, `reports` those of what is wrong with it,
 `pictures` those of what people look at; `phrases` is what all of them say.
 """
 
@@ -14,7 +14,7 @@ from batchgen.cli.words.batch import (
     status_json,
     status_text,
 )
-from batchgen.cli.words.old import clean_json, clean_text
+from batchgen.cli.words.cleaning import clean_json, clean_text
 from batchgen.cli.words.pictures import (
     difference_json,
     difference_text,

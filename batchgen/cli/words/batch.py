@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.app.as_json import account_json, doubt_json
 from batchgen.cli.words.account import account_facts
-from batchgen.cli.words.phrases import money, plural
+from batchgen.cli.words.phrases import hanging, money, plural
 from batchgen.lifecycle import State
 from batchgen.model import REJECTED_FOLDER, Status
 
@@ -119,7 +119,7 @@ def status_text(found: BatchStatus) -> str:
         f"  submissions  {found.attempts:,} reached the API, or may have",
     ]
     lines += [f"  {state.replace('_', ' '):<11}  {plural(n, 'request')}" for state, n in found.requests.items() if n]
-    lines += [f"  {name:<11}  {fact}" for name, fact in account_facts(found.account)]
+    lines += [hanging(name, fact, indent=15) for name, fact in account_facts(found.account)]
     if found.doubts:
         lines.append("In doubt (submitted, and the answer lost; may have been paid for):")
         lines += [_doubt_line(doubt) for doubt in found.doubts]
