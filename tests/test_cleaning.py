@@ -130,6 +130,25 @@ def test_what_is_in_doubt_stays(tmp_path: Path) -> None:
     assert (found.kept_for, found.removed) == ("1 in doubt", False)
 
 
+@pytest.mark.parametrize("forget", [False, True])
+def test_what_is_disputed_stays_on_record_or_is_told_of_before_it_is_forgotten(tmp_path: Path, forget: bool) -> None:
+    told = Behaviour(latency=Fixed(0), pictures="tiny", faults=Faults.model_validate({"job": [Fault.CONTENT_POLICY]}))
+    with background(Simulator(find_profile("simulator"), behaviour=told)) as url:
+        nights = Nights(tmp_path, Simulator(), url)
+        nights.table(2)
+        batchgen.run(nights.manifest, out=tmp_path / "out", settings=Settings(base_url=url, concurrency=1))
+    age(tmp_path / "out", 40)
+    flags = ("clean", "out", "--older-than", "30d", *(["--forget"] if forget else []))
+    asked = command(*flags, folder=tmp_path).stdout
+    assert "(old; 1 disputed submission)" in asked
+    assert ("would be forgotten" in asked) is forget
+    before = [command("status", "out", "--disputes", *how, folder=tmp_path).stdout for how in ((), ("--json",))]
+    assert before[0].count("content_policy") == 1
+    assert command(*flags, "--yes", folder=tmp_path).returncode == 0
+    after = [command("status", "out", "--disputes", *how, folder=tmp_path).stdout for how in ((), ("--json",))]
+    assert after == before or (forget and not (tmp_path / "out").exists())
+
+
 def test_links_are_never_followed_out_of_the_folder(nights: Nights) -> None:
     nights.table(1)
     outside = nights.folder / "outside"

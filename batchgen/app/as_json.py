@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what they bring takes its time, and `plan` does without it
+    from batchgen.app.disputing import Disputed
     from batchgen.app.result import RunResult
     from batchgen.app.standing import Doubt
     from batchgen.budget import Account
@@ -69,4 +70,21 @@ def result_json(result: RunResult) -> dict[str, Any]:
         "report": None if result.report is None else str(result.report),
         "stopped": result.stopped,
         "exit_code": result.exit_code,
+    }
+
+
+def dispute_json(disputed: Disputed) -> dict[str, Any]:
+    """A submission that is worth a word with the provider."""
+    failure = disputed.dispute.failure
+    return {
+        "submitted_at": disputed.submitted_at.isoformat(timespec="seconds"),
+        "kind": failure.kind.value,
+        "accepted": "perhaps" if disputed.in_doubt else "yes",
+        "job_id": disputed.dispute.job_id,
+        "images": disputed.images,
+        "cost": disputed.cost,
+        "prompt": disputed.request.prompt if disputed.request else None,
+        "request_key": disputed.request_key,
+        "http_status": failure.http_status,
+        "message": failure.message,
     }

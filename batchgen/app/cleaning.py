@@ -15,6 +15,7 @@ from batchgen.adapters.file_store import write_atomically
 from batchgen.adapters.folder_lock import FolderLock, is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
+from batchgen.app.disputing import keep, listed
 from batchgen.app.folder import BatchFolder
 from batchgen.errors import BatchgenError, FolderBusy, StorageFailed, UsageError
 from batchgen.lifecycle import ENDED, State
@@ -30,6 +31,7 @@ class OldBatch:
     age: float | None = None  #: seconds since anything happened to it; None: unknown
     bytes: int = 0  #: on disk, of all its files
     kept_for: str | None = None  #: why it stays, whatever its age; None if it may go
+    disputes: int = 0  #: submissions of it that are worth a word with the provider, if it is old
     old: bool = False  #: whether it may go and is older than was asked for
     cleaned: bool = False  #: whether nothing but its plan is left
     removed: bool = False
@@ -84,7 +86,19 @@ def _seen(folder: BatchFolder, now: float, older_than: float | None, *, forget: 
         kept_for = "cleaned: nothing but its plan is left"
     age = max(0.0, now - happened)
     old = kept_for is None and older_than is not None and age > older_than
-    return OldBatch(out=folder.root, age=age, bytes=_size(folder.root), kept_for=kept_for, old=old, cleaned=cleaned)
+    try:
+        disputes = len(listed(folder.root)) if old else 0
+    except BatchgenError as error:
+        return OldBatch(out=folder.root, kept_for=f"cannot be read: {error}")
+    return OldBatch(
+        out=folder.root,
+        age=age,
+        bytes=_size(folder.root),
+        kept_for=kept_for,
+        disputes=disputes,
+        old=old,
+        cleaned=cleaned,
+    )
 
 
 def _reason(folder: BatchFolder, *, held: bool) -> str | None:
@@ -139,6 +153,8 @@ def _removed(batch: OldBatch, now: float, older_than: float | None, *, forget: b
         again = _seen(folder, now, older_than, forget=forget, held=True)
         if not again.old:
             return again
+        if not forget and folder.journal.is_file():
+            keep(folder)
         # From here on no run goes on with it, whatever becomes of us.
         write_atomically(folder.cleaned, b"Removed by `batchgen clean`. The plan says what the batch had.\n")
         try:
@@ -152,12 +168,12 @@ def _removed(batch: OldBatch, now: float, older_than: float | None, *, forget: b
             raise StorageFailed(
                 f"{error.filename or folder.root} cannot be removed: {error.strerror}. Mend that, and clean again."
             ) from error
-    return OldBatch(out=folder.root, age=again.age, bytes=again.bytes, old=True, cleaned=not forget, removed=True)
+    return replace(again, cleaned=not forget, removed=True)
 
 
 def _empty(folder: BatchFolder) -> None:
     """Remove everything but the plan, what says so, and the lock that is held. Links are removed, and not followed."""
-    stay = {folder.plan, folder.cleaned, folder.last_run, folder.state / "lock"}
+    stay = {folder.plan, folder.disputes, folder.cleaned, folder.last_run, folder.state / "lock"}
     journal_first = sorted(folder.state.glob(f"{folder.journal.name}*"), reverse=True)
     rest = [path for place in (folder.state, folder.root) for path in place.iterdir() if path != folder.state]
     for path in (*journal_first, *rest):

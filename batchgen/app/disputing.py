@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from batchgen.adapters.file_store import write_atomically
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.accounting import price_per_image
+from batchgen.app.as_json import dispute_json
 from batchgen.app.folder import BatchFolder
 from batchgen.app.opening import KnownBatch
 from batchgen.app.standing import moment
 from batchgen.disputes import Dispute, disputes
+from batchgen.errors import StorageFailed
 from batchgen.model import FailureKind, Request, RequestKey, cost_of
 
 
@@ -64,3 +69,30 @@ def disputed(out: Path | str) -> list[Disputed]:
         Disputed(request_key=key, request=requests.get(key), dispute=one, price_per_image=price) for key, one in found
     ]
     return sorted(listed, key=lambda one: one.dispute.submitted_at)
+
+
+def listed(out: Path | str) -> list[dict[str, Any]]:
+    """As `disputed`, in the form that machines are told; of a batch that was cleaned away what was kept of it.
+
+    Raises: as `disputed`.
+    """
+    folder = BatchFolder(Path(out))
+    if not folder.cleaned.is_file() or folder.journal.is_file():
+        return [dispute_json(one) for one in disputed(out)]
+    try:
+        kept: list[dict[str, Any]] = json.loads(folder.disputes.read_text(encoding="utf-8"))["disputes"]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageFailed(f"{folder.disputes} cannot be read: {error}. Put it back from a backup.") from error
+    return kept
+
+
+def keep(folder: BatchFolder) -> None:
+    """Keep what is disputed beside the plan of a batch that is to be cleaned away.
+
+    Raises: as `disputed`; StorageFailed, too, if it cannot be written.
+    """
+    if rows := [dispute_json(one) for one in disputed(folder.root)]:
+        content = json.dumps({"disputes": rows}, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(folder.disputes, content.encode())

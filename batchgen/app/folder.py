@@ -92,6 +92,11 @@ class BatchFolder:
         return self.state / "history.jsonl"
 
     @property
+    def disputes(self) -> Path:
+        """What was disputed of a batch that was cleaned away: one JSON object."""
+        return self.state / "disputes.json"
+
+    @property
     def cleaned(self) -> Path:
         """There if the batch was cleaned away, but for its plan."""
         return self.state / "cleaned"

@@ -27,13 +27,13 @@ def status(out: str, disputes: bool, watch: bool, every: float, as_json: bool, q
     from batchgen.app import disputing, standing
     from batchgen.cli import words
 
+    if disputes and watch:
+        raise click.UsageError("--disputes is a table for the provider; leave out --watch.")
     if disputes:
-        listed = disputing.disputed(out)
+        listed = disputing.listed(out)
         tell(words.disputes_json(listed) if as_json else None, words.disputes_csv(listed), quiet=quiet)
         return
     if watch:
-        if disputes:
-            raise click.UsageError("--disputes is a table for the provider; leave out --watch.")
         _watch(out, every=every, as_json=as_json, quiet=quiet)
         return
     found = standing.status(out)
@@ -92,5 +92,5 @@ def clean(
     if yes and older_than is None:
         raise click.UsageError("--yes removes what is old; say with --older-than 30d what that is.")
     found = clean_up(folder, older_than=older_than, remove=yes, forget=forget)
-    text = words.clean_text(folder, found, removing=yes)
+    text = words.clean_text(folder, found, removing=yes, forget=forget)
     tell(words.clean_json(folder, found) if as_json else None, text, quiet=quiet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from batchgen.soundness import Flaw, Remedy
 
 if TYPE_CHECKING:
     from batchgen.app.checking import CheckReport
-    from batchgen.app.disputing import Disputed
     from batchgen.app.proving import Verdict
 
 #: Flaws of one kind that are told one by one; --json has them all.
@@ -107,35 +106,18 @@ _DISPUTE_COLUMNS = (
 )  # fmt: skip
 
 
-def disputes_csv(listed: Sequence[Disputed]) -> str:
+def disputes_csv(listed: Sequence[Mapping[str, Any]]) -> str:
     """What `status --disputes` says: a table with a header, harmless in spreadsheets."""
     from batchgen.export.lines import spreadsheet_cell
 
     text = StringIO()
     table = csv.writer(text)
     table.writerow(_DISPUTE_COLUMNS)
-    for disputed in listed:
-        cells = _dispute_json(disputed)
+    for cells in listed:
         table.writerow(spreadsheet_cell(cells[name]) for name in _DISPUTE_COLUMNS)
     return text.getvalue().removesuffix("\r\n")
 
 
-def disputes_json(listed: Sequence[Disputed]) -> dict[str, Any]:
+def disputes_json(listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What `status --disputes --json` says."""
-    return {"disputes": [_dispute_json(disputed) for disputed in listed]}
-
-
-def _dispute_json(disputed: Disputed) -> dict[str, Any]:
-    failure = disputed.dispute.failure
-    return {
-        "submitted_at": disputed.submitted_at.isoformat(timespec="seconds"),
-        "kind": failure.kind.value,
-        "accepted": "perhaps" if disputed.in_doubt else "yes",
-        "job_id": disputed.dispute.job_id,
-        "images": disputed.images,
-        "cost": disputed.cost,
-        "prompt": disputed.request.prompt if disputed.request else None,
-        "request_key": disputed.request_key,
-        "http_status": failure.http_status,
-        "message": failure.message,
-    }
+    return {"disputes": list(listed)}
