@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -95,7 +96,7 @@ async def test_a_call_is_repeated_while_that_may_help_and_no_longer() -> None:
     ):
         listener = Listener(list(answers))
         try:
-            trouble = await announce(URL(listener.url), b"x", {}, waits=(0.0, 0.0))
+            trouble = await announce(URL(listener.url), b"x", {}, hurry=asyncio.Event(), waits=(0.0, 0.0))
         finally:
             await asyncio.to_thread(listener.close)
         assert (trouble, len(listener.calls)) == (said, calls)
@@ -109,8 +110,10 @@ async def test_a_host_that_is_not_there_or_never_answers_is_told_without_its_url
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        slow = await announce(URL(f"http://127.0.0.1:{port}/{SECRET}"), b"", {}, waits=(), patience=0.1)
-    gone = await announce(URL(f"http://127.0.0.1:{port}/{SECRET}"), b"", {}, waits=(0.0,))
+        slow = await announce(
+            URL(f"http://127.0.0.1:{port}/{SECRET}"), b"", {}, hurry=asyncio.Event(), waits=(), patience=0.1
+        )
+    gone = await announce(URL(f"http://127.0.0.1:{port}/{SECRET}"), b"", {}, hurry=asyncio.Event(), waits=(0.0,))
     assert slow == "did not answer within 0.1 s"
     assert gone is not None
     assert gone.startswith("cannot be reached (")
@@ -166,6 +169,21 @@ def test_who_stops_a_run_waits_for_one_try_only_and_the_end_is_told(place: Place
     assert sorted(listener.paths) == ["URL", "URL/fail", "URL/start"]
     assert json.loads(next(c for path, _, c in listener.calls if path == f"/{SECRET}"))["exit_code"] == 143
     assert said.count(b"was not told of this run: it answered 500") == 2
+
+
+def test_who_stops_a_run_that_has_ended_hurries_what_is_told_of_it_and_changes_no_exit_code(
+    place: Place, listener: Listener
+) -> None:
+    listener.answers = [500] * 3
+    with subprocess.Popen(place.command("--notify", listener.url), stderr=subprocess.PIPE) as run:
+        while not listener.calls:
+            assert run.poll() is None
+            time.sleep(0.005)
+        run.send_signal(signal.SIGTERM)
+        _, said = run.communicate()
+    assert (run.returncode, len(listener.calls)) == (0, 1)
+    assert b"was not told of this run: it answered 500" in said
+    assert json.loads(listener.calls[0][2])["exit_code"] == 0
 
 
 def test_a_service_that_is_out_of_order_fails_no_run_and_is_said_even_by_a_quiet_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -30,12 +31,14 @@ async def announce(
     content: bytes,
     headers: Mapping[str, str],
     *,
+    hurry: asyncio.Event,
     waits: tuple[float, ...] = _WAITS,
     patience: float = _PATIENCE,
 ) -> str | None:
     """Send a POST until it is taken, and follow no redirect.
 
     Args:
+        hurry: set: what is refused is not tried again.
         waits: seconds between two tries; one less than there are.
         patience: seconds that one try may take.
 
@@ -57,7 +60,9 @@ async def announce(
         else:
             return None
         if wait is not None:
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(hurry.wait(), wait)
+                return trouble
     return trouble
 
 

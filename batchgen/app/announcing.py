@@ -46,16 +46,16 @@ async def announced(
     Raises:
         UsageError: a URL cannot be called, or would be in clear over a network; or the key cannot be read.
     """
-    calls = _Calls(settings, observer)
+    calls = _Calls(settings, observer, hurry=switch.pulled)
     run = Announced()
     begun = asyncio.create_task(calls.begun())
     try:
         yield run
     except BaseException as error:
         early = {"exit_code": exit_code_of(error, stopped_with=switch.settle()), "reason": str(error)}
-        await calls.ended(begun, _summary(run, manifest, early), hurried=switch.told)
+        await calls.ended(begun, _summary(run, manifest, early))
         raise
-    await calls.ended(begun, _summary(run, manifest, {}), hurried=switch.told)
+    await calls.ended(begun, _summary(run, manifest, {}))
 
 
 def _summary(run: Announced, manifest: Path | str, early: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,40 +65,34 @@ def _summary(run: Announced, manifest: Path | str, early: Mapping[str, Any]) -> 
 
 
 class _Calls:
-    def __init__(self, settings: Settings, observer: Observer) -> None:
+    def __init__(self, settings: Settings, observer: Observer, *, hurry: asyncio.Event) -> None:
         self._notify = _checked(settings.notify, "--notify")
         self._healthcheck = _checked(settings.healthcheck, "--healthcheck")
         self._key = find_notify_key() if self._notify is not None else None
         self._observer = observer
+        self._hurry = hurry  # set: somebody waits for the run to end, and nothing is tried twice
 
     async def begun(self) -> None:
         if self._healthcheck is not None:
             await self._call(_below(self._healthcheck, "start"), b"", {})
 
-    async def ended(self, begun: asyncio.Task[None], summary: Mapping[str, Any], *, hurried: bool) -> None:
-        """Tell of the end, once the beginning was told.
-
-        Args:
-            hurried: whether somebody waits for the run to end; nothing is tried twice then.
-        """
-        if hurried:
+    async def ended(self, begun: asyncio.Task[None], summary: Mapping[str, Any]) -> None:
+        """Tell of the end, once the beginning was told."""
+        if self._hurry.is_set():
             begun.cancel()
         await asyncio.wait((begun,))
-        waits = {"waits": ()} if hurried else {}
         calls = []
         if self._healthcheck is not None:
             failed = summary["exit_code"] != 0
             url = _below(self._healthcheck, "fail") if failed else self._healthcheck
-            calls.append(
-                self._call(url, _line(summary).encode(), {"Content-Type": "text/plain; charset=utf-8"}, **waits)
-            )
+            calls.append(self._call(url, _line(summary).encode(), {"Content-Type": "text/plain; charset=utf-8"}))
         if self._notify is not None:
             content = json.dumps({"text": _line(summary), **summary}, ensure_ascii=False).encode()
-            calls.append(self._call(self._notify, content, _signed(content, self._key), **waits))
+            calls.append(self._call(self._notify, content, _signed(content, self._key)))
         await asyncio.gather(*calls)
 
-    async def _call(self, url: URL, content: bytes, headers: Mapping[str, str], **patience: Any) -> None:
-        trouble = await announce(url, content, headers, **patience)
+    async def _call(self, url: URL, content: bytes, headers: Mapping[str, str]) -> None:
+        trouble = await announce(url, content, headers, hurry=self._hurry)
         if trouble is not None:
             self._observer.untold(f"{url.scheme}://{url.host}/… was not told of this run: it {trouble}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
@@ -23,6 +24,7 @@ class StopSwitch:
         self._runner: Runner | None = None
         self._reason: str | None = None
         self._settled = False
+        self.pulled = asyncio.Event()  #: set once somebody waits for the run to end
         self.exit_code: int | None = None  #: what the run ends with; None as long as nobody waits for that
 
     def stop(self, reason: str, *, exit_code: int = Stopped.exit_code) -> None:
@@ -30,6 +32,7 @@ class StopSwitch:
         if self._reason is not None and self._runner is not None:
             self._runner.abandon()
         self._reason = self._reason or reason
+        self.pulled.set()
         if not self._settled:
             self.exit_code = self.exit_code or exit_code
         if self._runner is not None:
