@@ -85,6 +85,18 @@ def test_a_watcher_waits_for_a_first_run_that_is_still_planning_and_says_so(plac
     assert (gone.returncode, gone.stdout) == (2, "")
 
 
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_watcher_that_nobody_listens_to_leaves_without_a_word(place: Place, flags: tuple[str, ...]) -> None:
+    with FolderLock(place.out):
+        watching = subprocess.Popen(watch(place, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert watching.stdout is not None
+        watching.stdout.readline()
+        watching.stdout.close()
+        assert watching.stderr is not None
+        assert (watching.stderr.read(), watching.wait()) == (b"", 0)
+        watching.stderr.close()
+
+
 def test_a_small_terminal_shows_what_it_has_room_for(place: Place) -> None:
     place.run(limit=2)
     seen = on_a_terminal(watch(place), rows=4, columns=30)

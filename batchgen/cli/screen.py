@@ -1,11 +1,13 @@
-"""A text that changes in place on a terminal, and is printed again and again elsewhere."""
+"""A text on standard output that changes in place on a terminal, and is printed again and again elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import Self, TextIO
+import sys
+from typing import Self
 
+from batchgen.cli.speech import say
 from batchgen.cli.words.phrases import cut, printable
 
 _COLUMNS, _ROWS = 80, 24  # of a terminal that does not say
@@ -14,11 +16,10 @@ _CLEAR = "\x1b[2J"
 
 
 class Screen(contextlib.AbstractContextManager["Screen"]):
-    """Shows texts on a stream, each in place of the one before if that is a terminal."""
+    """Shows texts, each in place of the one before if that is on a terminal."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._in_place = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    def __init__(self) -> None:
+        self._in_place = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._shown = 0
 
     def __enter__(self) -> Self:
@@ -26,24 +27,25 @@ class Screen(contextlib.AbstractContextManager["Screen"]):
 
     def __exit__(self, *_: object) -> None:
         if self._in_place and self._shown:
-            self._stream.write("\n")
-            self._stream.flush()
+            say("")
 
-    def show(self, text: str) -> None:
-        """Show a text; on a terminal no line is wider, and no more lines are shown, than that has room for."""
+    def show(self, text: str) -> bool:
+        """Show a text; on a terminal no line is wider, and no more lines are shown, than that has room for.
+
+        Returns:
+            Whether it could be shown.
+        """
         self._shown += 1
         lines = [printable(line) for line in text.splitlines()]
         if not self._in_place:
-            print(*lines, "", sep="\n", file=self._stream, flush=True)
-            return
+            return say("\n".join([*lines, ""]))
         columns, rows = self._size()
         if len(lines) >= rows:
             lines = [*lines[: rows - 2], f"… and {len(lines) - rows + 2} more lines"]
         start = _CLEAR + _HOME if self._shown == 1 else _HOME
         body = "\n".join(f"{cut(line, columns - 1)}{_CLEAR_LINE}" for line in lines)
-        self._stream.write(f"{start}{body}{_CLEAR_BELOW}")
-        self._stream.flush()
+        return say(f"{start}{body}{_CLEAR_BELOW}", end="")
 
     def _size(self) -> tuple[int, int]:
-        size = os.get_terminal_size(self._stream.fileno())
+        size = os.get_terminal_size(sys.stdout.fileno())
         return size.columns or _COLUMNS, size.lines or _ROWS

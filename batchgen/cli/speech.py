@@ -23,9 +23,15 @@ def tell(as_json: dict[str, Any] | None, text: str, *, quiet: bool) -> None:
         say(text)
 
 
-def say(what: str | dict[str, Any]) -> None:
-    """Print a text, or an object as one line of JSON. A reader that is gone changes no exit code."""
+def say(what: str | dict[str, Any], *, end: str = "\n") -> bool:
+    """Print a text, or an object as one line of JSON. A reader that is gone changes no exit code.
+
+    Returns:
+        Whether it could be said.
+    """
     try:
-        print(what if isinstance(what, str) else json.dumps(what), flush=True)
+        print(what if isinstance(what, str) else json.dumps(what), end=end, flush=True)
     except OSError:  # `| head`, a full disk: nothing more can be said there, not even at the interpreter's end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

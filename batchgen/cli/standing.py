@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import click
@@ -46,17 +45,18 @@ def _watch(out: str, *, every: float, as_json: bool, quiet: bool) -> None:
     from batchgen.cli.screen import Screen
     from batchgen.errors import StillPlanning
 
-    with Screen(sys.stdout) as screen:
+    with Screen() as screen:
         while True:
             try:
                 seen = glance(out)
             except StillPlanning:
                 seen = None
+            heard = True
             if as_json:
-                say(words.planning_json(out) if seen is None else words.glance_json(seen))
+                heard = say(words.planning_json(out) if seen is None else words.glance_json(seen))
             elif not quiet:
-                screen.show(words.planning_text(out) if seen is None else words.glance_text(seen))
-            if seen is not None and not seen.status.running:
+                heard = screen.show(words.planning_text(out) if seen is None else words.glance_text(seen))
+            if not heard or (seen is not None and not seen.status.running):
                 return
             time.sleep(max(0.1, every))
 
