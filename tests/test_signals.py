@@ -48,6 +48,8 @@ sys.meta_path.insert(0, Finder())
 match moment:
     case "printing":
         sys.stdout = Printing(sys.stdout)
+    case "complaining":
+        sys.stderr = Printing(sys.stderr)
     case "loop closing":
         exit = asyncio.Runner.__exit__
         asyncio.Runner.__exit__ = lambda *raised: (exit(*raised), send())[0]
@@ -116,6 +118,14 @@ def test_a_plan_that_is_ended_while_it_writes_leaves_nothing_half_written(place:
     done = program("writing", int(signal.SIGTERM), "asyncio", "plan", place.manifest, "-o", place.folder / "all.csv")
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
     assert [path.name for path in place.folder.iterdir()] == [place.manifest.name]
+
+
+@SIGNALS
+def test_a_signal_while_an_error_is_said_ends_the_program_with_its_code_and_no_traceback(
+    place: Place, number: signal.Signals
+) -> None:
+    done = program("complaining", int(number), "asyncio", "plan", place.folder / "nowhere.yaml")
+    assert (done.returncode, "Traceback" in done.stderr) == (130 if number == signal.SIGINT else 143, False)
 
 
 def test_a_signal_that_was_to_be_ignored_is_ignored_before_and_after_a_run_too(place: Place) -> None:

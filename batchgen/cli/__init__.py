@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,7 +21,7 @@ from batchgen.cli.reviewing import diff, grid, report
 from batchgen.cli.speech import complain, say, tell
 from batchgen.cli.standing import clean, history, status
 from batchgen.errors import BatchgenError, ManifestError
-from batchgen.signals import end_in_order, hear_no_more
+from batchgen.signals import EXIT_CODES, end_in_order, hear_no_more
 
 if TYPE_CHECKING:
     from batchgen.app.settings import Settings
@@ -284,6 +285,8 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _exit_code()
+    except KeyboardInterrupt:  # while an error was said
+        code = EXIT_CODES[signal.SIGINT]
     finally:
         hear_no_more()
     sys.exit(code)
@@ -305,7 +308,7 @@ def _exit_code() -> int:
         _say_error(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return EXIT_CODES[signal.SIGINT]
     except Exception as bug:  # noqa: BLE001  # the last resort: a bug is reported, not thrown at the user
         _report(bug)
         return 1
