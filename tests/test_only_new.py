@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,30 @@ def test_a_run_waits_for_another_batch_that_is_still_planning(nights: Nights) ->
     assert reasons == [f"another run is planning in {nights.folder}/outputs/night-2026-11-01"]
     assert (result.exit_code, nights.posts()) == (0, 3)
     assert [run.exit_code for run in history(result.out)] == [0]
+
+
+def test_a_run_that_waits_past_midnight_stays_in_its_night(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Calendar(datetime):
+        days = count(1)
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Calendar:
+            return cls(2026, 11, next(cls.days), 23, 59, 59, tzinfo=tz)
+
+    monkeypatch.setattr("batchgen.manifest.words.datetime", Calendar)
+    monkeypatch.chdir(nights.folder)
+    nights.table(2)
+    busy = FolderLock(nights.folder / "outputs/night-0")
+
+    class Told(Observer):
+        def paused(self, seconds: float, reason: str) -> None:
+            busy.__exit__()
+
+    with busy:
+        settings = nights.settings(wait_lock=3_600, moment=None)
+        result = batchgen.run(nights.manifest, settings=settings, observer=Told())
+    begun = [out.name for out in (nights.folder / "outputs").iterdir() if out.name != "night-0"]
+    assert begun == [result.batch_id]
 
 
 def test_batches_that_begin_in_the_same_moment_and_wait_share_the_rows(nights: Nights) -> None:

@@ -19,6 +19,7 @@ from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.history import history
 from batchgen.cli.words.runs import history_text, took
+from batchgen.ports import Observer
 from batchgen.simulator import Simulator, background
 from tests.test_interruptions import started
 from tests.test_run import Place
@@ -168,6 +169,22 @@ def test_a_run_waits_for_another_and_then_goes_on_with_what_that_left(place: Pla
         waiting.communicate()
     assert (waiting.returncode, place.simulator.audit().accepted) == (0, 3)
     assert [run.exit_code for run in history(place.out)] == [6, 0]
+
+
+def test_a_manifest_that_names_another_batch_after_the_wait_is_not_run_in_the_folder_that_is_held(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    lock = FolderLock(place.folder / "outputs/animals")
+
+    class Editing(Observer):
+        def paused(self, seconds: float, reason: str) -> None:
+            place.manifest.write_text(place.manifest.read_text().replace("batch_id: animals", "batch_id: plants"))
+            lock.__exit__()
+
+    with lock, pytest.raises(batchgen.UsageError, match="was edited while this run waited"):
+        batchgen.run(place.manifest, settings=Settings(base_url=place.url, wait_lock=60), observer=Editing())
+    assert place.simulator.audit().accepted == 0
 
 
 def test_a_run_that_has_waited_long_enough_is_refused(place: Place) -> None:

@@ -48,7 +48,7 @@ from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
 from batchgen.app.switch import StopSwitch
 from batchgen.budget import Account
 from batchgen.checks import Checks
-from batchgen.errors import BatchgenError, StillPlanning, StorageFailed
+from batchgen.errors import BatchgenError, StillPlanning, StorageFailed, UsageError
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
@@ -122,6 +122,8 @@ async def run_async(
         FolderBusy: another run holds the folder; nothing was sent.
     """
     settings, switch, observer = settings or Settings(), switch or StopSwitch(), observer or Observer()
+    # Settled once, so that a run that waits past midnight stays in the batch, and the folder, of its night.
+    settings = replace(settings, moment=settings.moment or datetime.now().astimezone())
     reading = partial(read_for, manifest, out, settings)
     patience = Patience(settings.wait_lock, observer, switch)
     async with announced(settings, manifest, switch, observer) as announcement:
@@ -144,7 +146,12 @@ async def _run_announced(
     read_in, folder = await asyncio.to_thread(reading)
     async with held(folder, patience, switch) as waited:
         if waited:  # the other run may have begun the batch, and settled its words
-            read_in, folder = await asyncio.to_thread(reading)
+            read_in, named = await asyncio.to_thread(reading)
+            if named != folder:
+                raise UsageError(
+                    f"{read_in.path} was edited while this run waited, and now names {named.root}, not {folder.root}. "
+                    "Nothing was sent; run the same command again."
+                )
         ending = announcement.ending = Ending(folder=folder, run_id=new_run_id(), manifest=read_in)
         async with measured(settings, ending, observer) as metrics:
             with ending.recorded(stopped_with=switch.settle):
