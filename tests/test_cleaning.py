@@ -169,13 +169,15 @@ def test_links_are_never_followed_out_of_the_folder(nights: Nights) -> None:
     assert not (old / "album").is_symlink()
 
 
-def test_a_removal_that_was_cut_short_is_ended_by_the_next(nights: Nights) -> None:
+@pytest.mark.parametrize("gone", [("journal.sqlite",), ()], ids=["after the journal", "before it"])
+def test_a_removal_that_was_cut_short_is_ended_by_the_next(nights: Nights, gone: tuple[str, ...]) -> None:
     nights.table(2)
     old = nights.run(1).out
     age(old, 40)
     (old / ".batchgen/cleaned").write_text("")
     os.utime(old / ".batchgen/cleaned", (1, 1))
-    (old / ".batchgen/journal.sqlite").unlink()
+    for name in gone:
+        (old / ".batchgen" / name).unlink()
     assert fates(list(clean(old, older_than=DAY, remove=True))) == {old.name: "removed"}
     assert not (old / "images").exists()
 

@@ -153,7 +153,7 @@ def _removed(batch: OldBatch, now: float, older_than: float | None, *, forget: b
         again = _seen(folder, now, older_than, forget=forget, held=True)
         if not again.old:
             return again
-        if not forget and folder.journal.is_file():
+        if not again.cleaned and not forget:  # a removal that was cut short has kept them
             keep(folder)
         # From here on no run goes on with it, whatever becomes of us.
         write_atomically(folder.cleaned, b"Removed by `batchgen clean`. The plan says what the batch had.\n")

@@ -77,7 +77,7 @@ def listed(out: Path | str) -> list[dict[str, Any]]:
     Raises: as `disputed`.
     """
     folder = BatchFolder(Path(out))
-    if not folder.cleaned.is_file() or folder.journal.is_file():
+    if not folder.cleaned.is_file():
         return [dispute_json(one) for one in disputed(out)]
     try:
         kept: list[dict[str, Any]] = json.loads(folder.disputes.read_text(encoding="utf-8"))["disputes"]

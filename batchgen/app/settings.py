@@ -44,9 +44,7 @@ class Settings:
     against: tuple[str, ...] = ()  #: folders of earlier batches, or patterns of such
     budget: Budget = NO_BUDGET  #: of the batch over all its runs; goes before the manifest's, limit by limit
     retry: frozenset[FailureKind] = frozenset()  #: kinds of failed requests to try again
-    wait_lock: float = (
-        0.0  #: seconds that other runs, in the folder or planning beside it, are waited for; 0: they are an error
-    )
+    wait_lock: float = 0.0  #: seconds that runs in the folder, or planning beside it, are waited for; 0: an error
     max_runtime: float | None = None  #: seconds until the run stops submitting
     max_images: int | None = None  #: images requested by this run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
