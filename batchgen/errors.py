@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import ClassVar
 
 
@@ -237,14 +238,33 @@ class AnswerInDoubt(APIError):
         self.job_id = job_id
 
 
+class Came(Enum):
+    """What came instead of the image that was wanted."""
+
+    SPOILT = auto()  # no whole image
+    OTHER = auto()  # a whole one, and another than was asked for
+
+
 class ResultUnavailable(APIError):
     """A link did not give a usable image.
 
     Args:
         permanent: True if asking the same link again is pointless: 410, broken bytes, a refused address. A 404 may
             be an image that is not there yet.
+        came: what came that is not the image wanted; what lies there may yet become it.
+        begins: how that begins, if it is text; secrets may be in it.
     """
 
-    def __init__(self, message: str, *, http_status: int | None = None, permanent: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        http_status: int | None = None,
+        permanent: bool = False,
+        came: Came | None = None,
+        begins: str | None = None,
+    ) -> None:
         super().__init__(message, http_status=http_status)
         self.permanent = permanent
+        self.came = came
+        self.begins = begins

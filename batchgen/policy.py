@@ -55,6 +55,10 @@ TRY_MORE_AFTER = 2.0
 POLL_SPREAD = 0.02
 
 
+#: Pixels; a smaller picture behind an early link is none that anybody asked for.
+SMALLEST_PICTURE = 8
+
+
 def backoff(failures: int, *, draw: float, base: float = 1.0, cap: float = 60.0) -> float:
     """Seconds to wait after *failures* in a row: doubling from *base* to *cap*, spread over the upper half.
 
@@ -84,6 +88,16 @@ def has_other_size(image: VerifiedImage, asked: Mapping[str, ParamValue]) -> boo
     """
     sides = {"width": image.width, "height": image.height}
     return "upscale" not in asked and any(asked.get(name, pixels) != pixels for name, pixels in sides.items())
+
+
+def is_placeholder(image: VerifiedImage, asked: Mapping[str, ParamValue]) -> bool:
+    """Whether a picture is not the one that was asked for, whose size is known: it stands where that is to come.
+
+    Args:
+        asked: the request's parameters.
+    """
+    wanted = asked.get("width", image.width), asked.get("height", image.height)
+    return (image.width, image.height) != wanted or min(image.width, image.height) < SMALLEST_PICTURE
 
 
 def judge(image: VerifiedImage, asked: Mapping[str, ParamValue], checks: Checks) -> Verdict:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol
 
 from batchgen.errors import AccountBlocked
 from batchgen.lifecycle import Event, Record, State
-from batchgen.model import Failure, JobId, Request, RequestKey, VerifiedImage
+from batchgen.model import Failure, JobId, Request, RequestKey, StoredImage, VerifiedImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +89,6 @@ class ImageAPI(Protocol):
             TryLater: no usable answer this time; says nothing about the job.
         """
 
-    async def download(self, url: str) -> bytes:
-        """The bytes behind a link, whole.
-
-        Raises:
-            ResultUnavailable: not to be had; says whether trying again makes sense.
-        """
-
 
 class Notices(Protocol):
     """Word from outside that a job may have ended. Anybody may have sent it: it is a reason to ask, and no more."""
@@ -127,11 +121,48 @@ class Journal(Protocol):
         """The keys of requests at which the API may hold something paid for (`lifecycle.OPEN`)."""
 
 
+class Wanted(Enum):
+    """Which pictures are kept; others are refused."""
+
+    ANY = auto()
+    OF_SIZE = auto()  # of the size asked for, as far as a size was
+    PROVEN = auto()  # that, and it shows something: nobody says that there is an image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleLink:
+    """The link behind which the image of a sample lies."""
+
+    request: Request
+    sample: int  #: 0-based, of this request
+    url: str
+    wanted: Wanted = Wanted.ANY
+
+
+class ImageFetcher(Protocol):
+    """Gets images from where they lie, verifies them, and keeps them."""
+
+    async def look(self, url: str) -> VerifiedImage:
+        """What the bytes behind the link are found to be; nothing is kept.
+
+        Raises:
+            ResultUnavailable: not to be had, or as of `ImageCheck`; says whether trying again makes sense.
+        """
+
+    async def fetch(self, link: SampleLink) -> StoredImage:
+        """Download the image, verify, judge and keep it; returns once it would survive a power cut.
+
+        Raises:
+            ResultUnavailable: as of `look`.
+            StorageFailed: as of `ImageStore`.
+        """
+
+
 class ImageCheck(Protocol):
     """Decides whether bytes are the image that was asked for."""
 
     def verify(self, content: bytes) -> VerifiedImage:
-        """Look at the image as closely as the check was told to. Called in a thread.
+        """Look at the image as closely as the check was told to.
 
         Raises:
             ResultUnavailable: not an image, damaged, or of a kind that is not taken; permanent.
@@ -142,7 +173,7 @@ class ImageStore(Protocol):
     """Where images are kept."""
 
     def keep(self, file_stem: str, image: VerifiedImage, content: bytes) -> str:
-        """Write the image so that it is there whole or not at all, and survives a power cut. Called in a thread.
+        """Write the image so that it is there whole or not at all, and survives a power cut.
 
         Args:
             file_stem: relative to the batch folder, without extension.

@@ -18,9 +18,10 @@ from PIL import Image
 
 from batchgen.adapters.file_store import checked_name
 from batchgen.errors import RequestRefused, ResultUnavailable
+from batchgen.intake import Intake
 from batchgen.lifecycle import OPEN, Event, Record, State, advance
-from batchgen.model import JobId, Request, RequestKey, RunId, VerifiedImage
-from batchgen.ports import Accepted, Completed, Failed, JobStatus, Submission, Working
+from batchgen.model import JobId, Request, RequestKey, RunId, StoredImage, VerifiedImage
+from batchgen.ports import Accepted, Completed, Failed, ImageStore, JobStatus, SampleLink, Submission, Working
 
 _Asked = TypeVar("_Asked")
 _Given = TypeVar("_Given")
@@ -169,6 +170,26 @@ class MemoryStore:
         name = checked_name(file_stem, image.format)
         self.files[name] = content
         return name
+
+
+class DirectFetcher:
+    """Fetches in the loop itself, and keeps in a store; see `ports.ImageFetcher`.
+
+    Args:
+        download: gives the bytes behind a link.
+    """
+
+    def __init__(self, download: Callable[[str], Awaitable[bytes]], intake: Intake, store: ImageStore) -> None:
+        self._download, self._intake, self._store = download, intake, store
+
+    async def look(self, url: str) -> VerifiedImage:
+        """What the bytes behind the link are found to be."""
+        return self._intake.look(await self._download(url))
+
+    async def fetch(self, link: SampleLink) -> StoredImage:
+        """Download the image, verify, judge and keep it."""
+        prepared = self._intake.prepare(link, await self._download(link.url))
+        return prepared.stored(self._store.keep(prepared.file_stem, prepared.image, prepared.content))
 
 
 class MemoryJournal:

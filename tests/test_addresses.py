@@ -15,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from batchgen.adapters.http_api import HTTPImageAPI, ImageRules
 from batchgen.adapters.http_api.addresses import AddressRule, Forbidden, GuardedResolver
+from batchgen.adapters.http_api.image_hosts import ImageHosts
 from batchgen.errors import ResultUnavailable
 from batchgen.hosts import Reach, reach_of
 from batchgen.testing import tiny_png
-from tests.factories import a_profile
 
 STRICT, LOCAL = AddressRule(), AddressRule(loopback=True)
 OPEN = AddressRule(loopback=True, private=True)
@@ -193,11 +192,9 @@ async def image_host() -> AsyncIterator[tuple[str, list[str]]]:
 
 
 async def refused(base_url: str, link: str, *, private_hosts: bool = False) -> ResultUnavailable | None:
-    async with HTTPImageAPI(
-        a_profile(), key="k", base_url=base_url, images=ImageRules(private_hosts=private_hosts)
-    ) as api:
+    async with ImageHosts(AddressRule.beside(base_url, private=private_hosts)) as hosts:
         try:
-            await api.download(link)
+            await hosts.download(link)
         except ResultUnavailable as refusal:
             return refusal
     return None
@@ -229,8 +226,8 @@ async def test_odd_spellings_of_this_machine_gain_nothing(form: str) -> None:
 
 
 async def test_a_host_that_the_profile_does_not_list_is_not_called() -> None:
-    profile = a_profile(image_hosts=("cdn.test",))
-    async with image_host() as (port, asked), HTTPImageAPI(profile, key="k", base_url="http://127.0.0.1:1") as api:
+    rule = AddressRule.beside("http://127.0.0.1:1", hosts=("cdn.test",))
+    async with image_host() as (port, asked), ImageHosts(rule) as hosts:
         with pytest.raises(ResultUnavailable, match=r"none of the profile's image_hosts \(cdn\.test\)"):
-            await api.download(f"http://127.0.0.1:{port}/a")
+            await hosts.download(f"http://127.0.0.1:{port}/a")
     assert asked == []

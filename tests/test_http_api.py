@@ -21,8 +21,10 @@ from aioresponses import aioresponses
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from batchgen.adapters.http_api import HTTPImageAPI, ImageRules, Timeouts
-from batchgen.adapters.http_api.transport import MEANINGS, meaning
+from batchgen.adapters.http_api.addresses import AddressRule
+from batchgen.adapters.http_api.client import HTTPImageAPI
+from batchgen.adapters.http_api.image_hosts import ImageHosts
+from batchgen.adapters.http_api.transport import MEANINGS, Timeouts, meaning
 from batchgen.errors import (
     AnswerInDoubt,
     APIError,
@@ -138,10 +140,14 @@ async def status_error(url: str) -> BatchgenError:
 
 
 async def download_error(link: str, **options: Any) -> ResultUnavailable:
-    async with api("http://127.0.0.1:9", timeouts=SHORT, **options) as client:
+    async with hosts(timeouts=SHORT, **options) as near:
         with pytest.raises(ResultUnavailable) as caught:
-            await client.download(link)
+            await near.download(link)
     return caught.value
+
+
+def hosts(**options: Any) -> ImageHosts:
+    return ImageHosts(AddressRule(loopback=True), **options)
 
 
 @pytest.fixture
@@ -284,7 +290,8 @@ async def test_a_job_is_followed_from_submission_to_its_picture() -> None:
             assert isinstance(await client.status(JobId("7")), Working)
             completed = await client.status(JobId("7"))
             assert isinstance(completed, Completed)
-            assert await client.download(completed.urls[0]) == PNG
+            async with hosts() as near:
+                assert await near.download(completed.urls[0]) == PNG
 
 
 async def test_a_retry_after_date_is_counted_from_the_clock() -> None:
@@ -561,22 +568,22 @@ async def test_a_rejected_key_is_not_shown() -> None:
 
 
 async def test_the_key_is_never_sent_to_an_image_host() -> None:
-    async with served(gives(PNG)) as images, api("http://127.0.0.1:9") as client:
-        assert await client.download(images.url + "/a") == PNG
+    async with served(gives(PNG)) as images, hosts() as near:
+        assert await near.download(images.url + "/a") == PNG
     assert KEY not in str(images.requests[0].headers)
     assert "API-Key" not in images.requests[0].headers
 
 
 async def test_a_signed_link_is_asked_for_exactly_as_it_is_spelled() -> None:
     path = "/b2/by%5Fid;x?fileId=4_z%2Fa%2Bb+c&sig=%7e~!'()*%20&empty=&a=1&a=2"
-    async with served(gives(PNG)) as images, api("http://127.0.0.1:9") as client:
-        await client.download(images.url + path)
+    async with served(gives(PNG)) as images, hosts() as near:
+        await near.download(images.url + path)
     assert images.requests[0].raw_path == path
 
 
 async def test_a_link_with_spaces_or_letters_of_any_script_is_quoted() -> None:
-    async with served(gives(PNG)) as images, api("http://127.0.0.1:9") as client:
-        await client.download(images.url + "/a b/狐.png")
+    async with served(gives(PNG)) as images, hosts() as near:
+        await near.download(images.url + "/a b/狐.png")
     assert images.requests[0].raw_path == "/a%20b/%E7%8B%90.png"
 
 
@@ -585,7 +592,7 @@ async def test_a_redirect_is_followed_relative_or_not(status: int) -> None:
     async with served(gives(PNG)) as other:
         far = gives(status=status, Location=other.url + "/final%2Fa")
         near = gives(status=status, Location="../b?c=%2F")
-        async with served(near, far) as images, api("http://127.0.0.1:9") as client:
+        async with served(near, far) as images, hosts() as client:
             assert await client.download(images.url + "/x/a") == PNG
     assert [request.raw_path for request in images.requests] == ["/x/a", "/b?c=%2F"]
     assert other.requests[0].raw_path == "/final%2Fa"
@@ -654,13 +661,13 @@ async def test_an_empty_body_is_not_yet_an_image() -> None:
 async def test_more_bytes_than_are_taken_are_refused_and_not_read(head: bytes) -> None:
     body = b"3e8\r\n" + b"x" * 1000 + b"\r\n" if b"chunked" in head else b"x"
     async with says(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + body, then_hangs=True) as url:
-        error = await download_error(url, images=ImageRules(largest=999))
+        error = await download_error(url, largest=999)
     assert (error.permanent, "more than 999 bytes" in error.message) == (True, True)
 
 
 async def test_an_image_of_just_the_largest_size_is_taken() -> None:
-    async with served(gives(PNG)) as images, api("http://127.0.0.1:9", images=ImageRules(largest=len(PNG))) as client:
-        assert await client.download(images.url) == PNG
+    async with served(gives(PNG)) as images, hosts(largest=len(PNG)) as near:
+        assert await near.download(images.url) == PNG
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERS_THAT_BREAK_OFF.keys() - {"a body of garbage", "a redirect"}))

@@ -54,6 +54,12 @@ def refusal(content: bytes, check: PillowCheck = CHECK) -> str:
     return caught.value.message
 
 
+def beginning(content: bytes) -> str | None:
+    with pytest.raises(ResultUnavailable) as caught:
+        CHECK.verify(content)
+    return caught.value.begins
+
+
 WHOLE = {
     "png": saved("PNG"),
     "jpg": saved("JPEG"),
@@ -226,13 +232,13 @@ def test_a_picture_in_the_colours_of_print_is_judged_like_any_other(ink: tuple[i
     assert not CHECK.verify(saved("JPEG", one)).blank
 
 
-def test_a_page_instead_of_an_image_is_quoted() -> None:
-    message = refusal(b"<html>\n  <title>502 Bad Gateway</title></html>" + b" " * 1000)
-    assert "It begins: '<html> <title>502 Bad Gateway</title></html>'" in message
+def test_how_a_page_instead_of_an_image_begins_is_told() -> None:
+    page = b"<html>\n  <title>502 Bad Gateway</title></html>" + b" " * 1000
+    assert beginning(page) == "<html> <title>502 Bad Gateway</title></html>"
 
 
 def test_json_instead_of_an_image_is_quoted_in_its_own_script() -> None:
-    assert "не готово" in refusal('{"error": "не готово"}'.encode())
+    assert "не готово" in (beginning('{"error": "не готово"}'.encode()) or "")
 
 
 def test_of_a_long_text_only_the_beginning_is_quoted() -> None:
@@ -240,7 +246,7 @@ def test_of_a_long_text_only_the_beginning_is_quoted() -> None:
 
 
 def test_bytes_that_are_no_text_are_not_quoted() -> None:
-    assert "It begins" not in refusal(bytes(range(256)))
+    assert beginning(bytes(range(256))) is None
 
 
 def test_an_empty_body_is_called_empty() -> None:
@@ -371,9 +377,3 @@ def test_a_png_that_ends_in_black_is_whole() -> None:
     image = drawn()
     image.paste((0, 0, 0), (0, 16, 48, 32))
     assert CHECK.verify(saved("PNG", image)).height == 32
-
-
-def test_a_secret_is_not_quoted_from_what_is_no_image() -> None:
-    check = PillowCheck(clean=lambda text: text.replace("hunter2", "…"))
-    assert "hunter2" not in (told := refusal(b"<p>no such key: hunter2</p>", check))
-    assert "no such key: …" in told

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.adapters.image_check import PillowCheck
+from batchgen.checks import Checks
 from batchgen.errors import (
     AnswerInDoubt,
     CreditExhausted,
@@ -23,6 +24,7 @@ from batchgen.errors import (
     StorageFailed,
     TryLater,
 )
+from batchgen.intake import Intake
 from batchgen.lifecycle import (
     AnswerLost,
     Event,
@@ -38,6 +40,7 @@ from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, Reques
 from batchgen.ports import Claim, Completed, Failed, Observer, Unusable, Working
 from batchgen.runner import Ports, RunLimits, Runner
 from batchgen.testing import (
+    DirectFetcher,
     MemoryImageAPI,
     MemoryJournal,
     MemoryNotices,
@@ -78,7 +81,10 @@ class Told(Observer):
 class Scene:
     """Everything around a runner, in memory."""
 
-    def __init__(self, api: MemoryImageAPI | None = None, store: Any = None, **limits: Any) -> None:
+    def __init__(
+        self, api: MemoryImageAPI | None = None, store: Any = None, checks: Checks | None = None, **limits: Any
+    ) -> None:
+        self.checks = checks or Checks()
         self.api = api or MemoryImageAPI()
         self.store = store or MemoryStore()
         self.clock = VirtualClock()
@@ -102,8 +108,7 @@ class Scene:
         ports = Ports(
             api=self.api,
             journal=self.journal,
-            store=self.store,
-            check=PillowCheck(),
+            images=DirectFetcher(self.api.download, Intake(PillowCheck(), self.checks), self.store),
             clock=self.clock,
             observer=self.told,
             notices=self.notices,

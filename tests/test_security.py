@@ -16,7 +16,9 @@ from aiohttp import web
 
 import batchgen
 from batchgen import cli
-from batchgen.adapters.http_api import HTTPImageAPI
+from batchgen.adapters.http_api.addresses import AddressRule
+from batchgen.adapters.http_api.client import HTTPImageAPI
+from batchgen.adapters.http_api.image_hosts import ImageHosts
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.settings import find_key
 from batchgen.errors import AnswerInDoubt, TryLater, UsageError
@@ -110,13 +112,14 @@ async def test_a_server_whose_certificate_nobody_vouches_for_is_sent_nothing(unv
     async with (
         impostor(unvouched) as (url, asked),
         HTTPImageAPI(find_profile("sd3"), key=SECRET, base_url=url) as api,
+        ImageHosts(AddressRule.beside(url)) as hosts,
     ):
         with pytest.raises(TryLater):
             await api.submit(a_request())
         with pytest.raises(TryLater):
             await api.status(JobId("j"))
         with pytest.raises(batchgen.BatchgenError):
-            await api.download(f"{url}/image.png")
+            await hosts.download(f"{url}/image.png")
     assert asked == []
 
 

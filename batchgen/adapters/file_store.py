@@ -11,9 +11,8 @@ import errno
 import os
 import random
 import shutil
-import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -35,6 +34,16 @@ _REMEDIES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenImage:
+    """An image that is written, and has its place only when it is settled."""
+
+    name: str  #: that it will have, relative to the batch folder, with forward slashes
+    path: Path
+    part: Path  #: where it is until then
+    handle: int  #: of the open file
+
+
 class FileStore:
     """Keeps the images of one batch.
 
@@ -45,20 +54,50 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: set[Path] = set()  #: folders that are on disk already
-        self._flushes: defaultdict[Path, _Flushes] = defaultdict(_Flushes)
 
     def keep(self, file_stem: str, image: VerifiedImage, content: bytes) -> str:
-        """Write the image durably; see `ports.ImageStore`. Called in several threads at once."""
+        """Write the image durably; see `ports.ImageStore`."""
+        written = self.write(file_stem, image, content)
+        (failed,) = self.settle([written])
+        if failed is not None:
+            raise failed
+        return written.name
+
+    def write(self, file_stem: str, image: VerifiedImage, content: bytes) -> WrittenImage:
+        """Write the image under a temporary name; it is there for nobody until `settle` has placed it.
+
+        Raises:
+            StorageFailed: the disk does not take it; nothing is left of it.
+        """
         name = checked_name(file_stem, image.format)
         path = self._folder / name
-        folder = path.parent
         try:
-            self._make(folder)
+            self._make(path.parent)
         except OSError as error:
-            raise _failed(folder, error) from error
-        with _placed(path, self._flushes[folder].flush) as part:
-            _write(part, content)
-        return name
+            raise _failed(path.parent, error) from error
+        part = _part_of(path)
+        try:
+            return WrittenImage(name=name, path=path, part=part, handle=_written(part, content))
+        except OSError as error:
+            _remove(part)
+            raise _failed(path, error) from error
+
+    def settle(self, images: Sequence[WrittenImage]) -> list[StorageFailed | None]:
+        """Put images in their places, so that they survive a power cut; for each, why it could not be, or None.
+
+        Many at a time cost little more than one: the first flush takes most of the others along.
+        """
+        troubles = [_placed_at_last(image) for image in images]
+        for folder in {image.path.parent for image in images}:
+            try:
+                flush_folder(folder)
+            except OSError as error:
+                failed = _failed(folder, error)
+                troubles = [
+                    trouble or (failed if image.path.parent == folder else None)
+                    for image, trouble in zip(images, troubles, strict=True)
+                ]
+        return troubles
 
     def set_aside(self, name: str) -> str | None:
         """Move a rejected image out of sight of the dataset's readers; gives its new name, or None if it is not there.
@@ -75,7 +114,7 @@ class FileStore:
                 self._make(path.parent)
                 source.replace(path)
                 for folder in (path.parent, source.parent):
-                    self._flushes[folder].flush(folder)
+                    flush_folder(folder)
             return target if path.is_file() else None
         except OSError as error:
             raise _failed(path, error) from error
@@ -134,8 +173,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageFailed: the disk does not take it; at *path* is what was there before, or all of *content*.
     """
-    with _placed(path, flush_folder) as part:
-        _write(part, content)
+    with _placed(path) as part:
+        handle = _written(part, content)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def copy_atomically(path: Path, source: Path) -> None:
@@ -148,26 +191,6 @@ def copy_atomically(path: Path, source: Path) -> None:
         shutil.copyfileobj(content, copy)
 
 
-class _Flushes:
-    """Flushes of one folder, shared by those who wait for one at the same time."""
-
-    def __init__(self) -> None:
-        self._asking, self._flushing = threading.Lock(), threading.Lock()
-        self._asked = self._flushed = 0
-
-    def flush(self, folder: Path) -> None:
-        """Make the entries that are there by now survive a power cut."""
-        with self._asking:
-            self._asked += 1
-            mine = self._asked
-        with self._flushing:
-            if self._flushed >= mine:
-                return  # by one that began after this entry was there
-            asked = self._asked
-            flush_folder(folder)
-            self._flushed = asked
-
-
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside *path* to write a file under, which takes the place of *path* once all of it is on the disk.
@@ -177,35 +200,64 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageFailed: as `write_atomically`, for what the disk says while the file is written, too.
     """
-    with _placed(path, flush_folder) as part:
+    with _placed(path) as part:
         yield part
         with part.open("rb+") as written:
             os.fsync(written.fileno())
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Make a file of the content and flush it: a call of the system each, for other threads wait at every one."""
+def _written(path: Path, content: bytes) -> int:
+    """The handle of a new file that holds the content, which the system has begun to bring to the disk.
+
+    Raises:
+        OSError: the disk does not take it; the handle is closed.
+    """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         left = memoryview(content)
         while left:
             left = left[os.write(handle, left) :]
-        os.fsync(handle)
-    finally:
+        if hasattr(os, "posix_fadvise"):  # Linux begins to write what it is told will not be needed
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    except BaseException:
         os.close(handle)
+        raise
+    return handle
+
+
+def _placed_at_last(image: WrittenImage) -> StorageFailed | None:
+    """Flush the image's file and give it its name; why not, if the disk says no."""
+    try:
+        try:
+            os.fsync(image.handle)
+        finally:
+            os.close(image.handle)
+        image.part.replace(image.path)
+    except OSError as error:
+        _remove(image.part)
+        return _failed(image.path, error)
+    return None
+
+
+def _remove(part: Path) -> None:
+    with contextlib.suppress(OSError):
+        part.unlink(missing_ok=True)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name[:_STEM_SHOWN]}.{random.getrandbits(32):08x}{_PART}")
 
 
 @contextlib.contextmanager
-def _placed(path: Path, flush: Callable[[Path], None]) -> Iterator[Path]:
+def _placed(path: Path) -> Iterator[Path]:
     """A name for a file to be written and flushed under before it takes the place of *path*."""
-    part = path.with_name(f".{path.name[:_STEM_SHOWN]}.{random.getrandbits(32):08x}{_PART}")
+    part = _part_of(path)
     try:
         yield part
         part.replace(path)
-        flush(path.parent)
+        flush_folder(path.parent)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        _remove(part)
         if isinstance(error, OSError):
             raise _failed(path, error) from error
         raise

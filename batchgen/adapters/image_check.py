@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from typing import cast
 
@@ -19,7 +19,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from batchgen.checks import Decode
 from batchgen.depth import in_8_bits
-from batchgen.errors import ResultUnavailable
+from batchgen.errors import Came, ResultUnavailable
 from batchgen.model import VerifiedImage
 
 try:
@@ -33,7 +33,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 #: Pixels; no generated picture is longer, and JPEG can hold no more.
 _LONGEST_SIDE = 65_535
-_QUOTED = 120
+#: Bytes of a body that are given as its beginning, and characters that tell whether it is text.
+_BEGINNING, _TOLD = 480, 120
 #: What ends a JPEG; bytes before it that are looked at, the blocks that they paint at most, and pixels of a large one.
 _JPEG_END, _LAST_BYTES, _BLOCKS, _BLOCK = b"\xff\xd9", 4, 16, 16
 #: What a decoder of JPEG paints where it has nothing.
@@ -73,7 +74,6 @@ class PillowCheck:
     Args:
         max_pixels: an image of more is refused before it is decoded.
         decode: how closely they are looked at. Only what is decoded has a perceptual hash, or is seen to be blank.
-        clean: takes secrets out of what is quoted of a body that is no image.
     """
 
     def __init__(
@@ -81,14 +81,12 @@ class PillowCheck:
         max_pixels: int = 64_000_000,
         *,
         decode: Decode = Decode.FULL,
-        clean: Callable[[str], str] = str,
     ) -> None:
         self._max_pixels = max_pixels
         self._how = decode
-        self._clean = clean
 
     def verify(self, content: bytes) -> VerifiedImage:
-        """Look at the image; see `ports.ImageCheck`. Called in several threads at once."""
+        """Look at the image; see `ports.ImageCheck`."""
         extension = _type_of(content)
         if extension is None:
             raise self._unusable(content, "is neither PNG, WEBP nor JPEG")
@@ -139,7 +137,9 @@ class PillowCheck:
 
     def _unusable(self, content: bytes, what: str) -> ResultUnavailable:
         size = f"{len(content)} bytes" if content else "empty"
-        return ResultUnavailable(f"What came ({size}) {what}.{_quote(content, self._clean)}", permanent=True)
+        return ResultUnavailable(
+            f"What came ({size}) {what}.", permanent=True, came=Came.SPOILT, begins=_beginning(content)
+        )
 
 
 def _shrunk(image: Image.Image) -> npt.NDArray[np.float64]:
@@ -351,10 +351,10 @@ _SIZES = {"png": _png_size, "jpg": _jpeg_size, "webp": _webp_size}
 _ENDS = {"png": _check_png_stream, "jpg": _check_jpeg_ends, "webp": _check_webp_ends}
 
 
-def _quote(content: bytes, clean: Callable[[str], str]) -> str:
+def _beginning(content: bytes) -> str | None:
     """How the body begins, if it is text: most often the words of a gateway or an image host."""
-    head = content[: 4 * _QUOTED].decode("utf-8", "replace")
+    head = content[:_BEGINNING].decode("utf-8", "replace")
     shown = " ".join("".join(char if char.isprintable() else " " for char in head).split())
-    if not shown or any(char == "\ufffd" or (char < " " and char not in "\t\r\n") for char in head[:_QUOTED]):
-        return ""
-    return f" It begins: {clean(shown)[:_QUOTED]!r}"
+    if not shown or any(char == "\ufffd" or (char < " " and char not in "\t\r\n") for char in head[:_TOLD]):
+        return None
+    return shown

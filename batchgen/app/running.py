@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import signal
 import threading
@@ -17,10 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from batchgen.adapters.clock import SystemClock
-from batchgen.adapters.embedding import embedder
 from batchgen.adapters.file_store import FileStore
-from batchgen.adapters.http_api import HTTPImageAPI, ImageRules
-from batchgen.adapters.image_check import PillowCheck
+from batchgen.adapters.http_api.client import HTTPImageAPI
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
@@ -35,6 +32,7 @@ from batchgen.app.feed import PlanFeed
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
 from batchgen.app.holding import Patience, held
+from batchgen.app.images import image_processes
 from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
 from batchgen.app.metrics import measured
 from batchgen.app.opening import must_have_its_journal
@@ -53,7 +51,7 @@ from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
-from batchgen.runner import Ports, RunLimits, Runner, as_delivered
+from batchgen.runner import Ports, RunLimits, Runner
 
 #: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
 _THUMBNAILS = 1_000
@@ -288,28 +286,28 @@ def _note(batch: _Batch, journal: SQLiteJournal) -> None:
 async def _carry(
     batch: _Batch, feed: PlanFeed, journal: SQLiteJournal, observer: Observer, switch: StopSwitch, rounds: Rounds
 ) -> _Outcome:
-    profile, clock, store = batch.manifest.profile, SystemClock(), FileStore(batch.folder.root)
+    profile, clock = batch.manifest.profile, SystemClock()
     key = find_key(profile)
-    await asyncio.to_thread(store.sweep)
+    await asyncio.to_thread(FileStore(batch.folder.root).sweep)
     limits = _limits(batch)
     with _host(batch) as base_url:
-        images = ImageRules(private_hosts=batch.settings.allow_private_hosts)
         open_at_once = limits.concurrency + 64
         async with (
             arranged(batch.manifest, batch.settings, base_url=base_url) as arrangement,
-            HTTPImageAPI(profile, key=key, base_url=base_url, connections=open_at_once, images=images) as api,
+            HTTPImageAPI(profile, key=key, base_url=base_url, connections=open_at_once) as api,
+            image_processes(
+                batch.manifest, batch.settings, folder=batch.folder, base_url=base_url, clean=api.without_secrets
+            ) as images,
         ):
             if arrangement.secret is not None:
                 api.keep_secret(arrangement.secret)
             ports = Ports(
                 api=api,
                 journal=journal,
-                store=store,
-                check=PillowCheck(decode=limits.checks.decode, clean=api.without_secrets),
+                images=images,
                 clock=clock,
                 observer=observer,
                 as_sent=arrangement.as_sent,
-                as_kept=embedder(profile) if batch.manifest.provenance else as_delivered,
                 notices=arrangement.notices,
             )
             runner = Runner(ports, limits)
@@ -334,8 +332,6 @@ def _limits(batch: _Batch) -> RunLimits:
         job_deadline=manifest.profile.job_deadline,
         max_wait=settings.max_wait,
         grace=settings.grace,
-        decoders=os.cpu_count() or 1,
-        checks=batch.checks,
     )
 
 

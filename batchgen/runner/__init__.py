@@ -4,7 +4,7 @@
 may be submitted, `Polls` when each is asked about. What the world looks like comes in through `batchgen.ports`.
 """
 
-from batchgen.runner.limits import Ports, RunLimits, as_delivered
+from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.loop import Runner
 
-__all__ = ["Ports", "RunLimits", "Runner", "as_delivered"]
+__all__ = ["Ports", "RunLimits", "Runner"]

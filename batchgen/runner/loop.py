@@ -96,7 +96,6 @@ class Runner:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-            self._collector.close()
 
     def stop(self, reason: str | None) -> None:
         """Submit nothing more, and wait for jobs in flight until the grace time is over.

@@ -35,9 +35,11 @@ import pandas as pd
 from PIL import Image
 
 from batchgen import cli
-from batchgen.adapters.http_api import HTTPImageAPI, ImageRules, Timeouts
+from batchgen.adapters.http_api.client import HTTPImageAPI
+from batchgen.adapters.http_api.transport import Timeouts
 from batchgen.adapters.profiles import find_profile
-from batchgen.app import running
+from batchgen.app import images, running
+from batchgen.app.image_worker import Setup
 from batchgen.model import Completion
 from batchgen.policy import backoff
 from batchgen.runner import RunLimits
@@ -210,7 +212,7 @@ def impatient(share: float, *, calls: float | None = None) -> Iterator[None]:
             stack.enter_context(patch(name, share * seconds))
         stack.enter_context(patch("batchgen.runner.collecting.LINK_TRIES", _LINK_TRIES))
         stack.enter_context(patch.object(running, "HTTPImageAPI", partial(HTTPImageAPI, timeouts=timeouts)))
-        stack.enter_context(patch.object(running, "ImageRules", partial(ImageRules, largest=_LARGEST_IMAGE)))
+        stack.enter_context(patch.object(images, "Setup", partial(Setup, timeouts=timeouts, largest=_LARGEST_IMAGE)))
         stack.enter_context(patch.object(running, "_limits", limited))
         yield
 

@@ -152,6 +152,18 @@ GUARDS = (
         "tests/test_own_profiles.py -k sends_no_key",
     ),
     Guard(
+        "adapters/image_process/fetching.py",
+        "if not any(part in name.upper() for part in _SECRET)}",
+        "}",
+        "tests/test_image_processes.py -k no_key_is_in",
+    ),
+    Guard(
+        "adapters/image_process/fetching.py",
+        "self._clean(told.begins)[:_QUOTED]",
+        "told.begins[:_QUOTED]",
+        "tests/test_image_processes.py -k secret_is_not_quoted",
+    ),
+    Guard(
         "adapters/image_check.py",
         "if width * height > self._max_pixels or max(width, height) > _LONGEST_SIDE:",
         "if False:",
@@ -272,9 +284,9 @@ GUARDS = (
         "tests/test_runner.py -k lost_in_a_row",
     ),
     Guard(
-        "runner/collecting.py",
-        '        stem = f"{request.file_stem}-{request.sample + sample}"\n',
-        '        stem = "images/" + url.rpartition("/")[2]\n',
+        "intake.py",
+        '        stem = f"{request.file_stem}-{request.sample + self.link.sample}"\n',
+        '        stem = "images/" + self.link.url.rpartition("/")[2]\n',
         "tests/test_security.py -k names_that_a_server_gives",
     ),
     Guard(

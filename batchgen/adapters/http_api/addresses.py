@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
@@ -25,6 +26,11 @@ class AddressRule:
     loopback: bool = False  #: whether this machine may be called: the API is here itself
     private: bool = False  #: whether private networks, and this machine, may be called
     hosts: Sequence[str] = ()  #: the only host names; `*.` stands for any below; none: all
+
+    @classmethod
+    def beside(cls, base_url: str, *, hosts: Sequence[str] = (), private: bool = False) -> Self:
+        """For the images of an API there: they may lie on this machine if the API does."""
+        return cls(loopback=is_this_machine(URL(base_url).host or ""), private=private, hosts=tuple(hosts))
 
     def check(self, url: URL, *, came_from: URL | None) -> None:
         """Whether the URL may be called, as far as it shows.

@@ -13,9 +13,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
-from batchgen.adapters.http_api.addresses import AddressRule
 from batchgen.adapters.http_api.answers import Answer, AnswerReader
-from batchgen.adapters.http_api.image_hosts import ImageHosts, ImageRules
 from batchgen.adapters.http_api.transport import (
     NETWORK_ERRORS,
     USER_AGENT,
@@ -74,9 +72,7 @@ class HTTPImageAPI:
     Args:
         key: sent in the profile's header, to the API's host alone; white space around it is dropped.
         base_url: instead of the profile's.
-        connections: open at once to the API, and as many to the image hosts.
-        images: what is taken from image hosts, and which may be on private networks; this machine may be one of them
-            where the API is on it, too.
+        connections: open at once.
         clock: seconds since the epoch; for `Retry-After` dates.
 
     Raises:
@@ -92,7 +88,6 @@ class HTTPImageAPI:
         base_url: str | None = None,
         connections: int = 100,
         timeouts: Timeouts | None = None,
-        images: ImageRules | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._profile = profile
@@ -108,11 +103,6 @@ class HTTPImageAPI:
         self._connections = connections
         self._wording = Wording(self._key)
         self._reader = AnswerReader(profile, host=self._host, wording=self._wording)
-        images = images or ImageRules()
-        rule = AddressRule(
-            loopback=is_this_machine(self._host), private=images.private_hosts, hosts=profile.image_hosts
-        )
-        self._hosts = ImageHosts(connections=connections, timeouts=timeouts, largest=images.largest, rule=rule)
         self._tags = frozenset(profile.named(Role.TAG))
 
     def __repr__(self) -> str:
@@ -124,11 +114,9 @@ class HTTPImageAPI:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, self._profile.key.header: self._key},
         )
-        await self._hosts.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._hosts.__aexit__()
         await self._session.close()
 
     def keep_secret(self, text: str) -> None:
@@ -157,10 +145,6 @@ class HTTPImageAPI:
         if isinstance(answer, Answer):
             return self._reader.job_status(answer)
         raise TryLater(answer.message, code="UNREACHABLE" if answer.unsent else None) from answer.cause
-
-    async def download(self, url: str) -> bytes:
-        """The bytes behind a link; see `ports.ImageAPI`. The link's host never sees the key."""
-        return await self._hosts.download(url)
 
     def _body(self, request: Request) -> dict[str, ParamValue]:
         tags = {"batch_id": request.batch_id, "file_prefix": request.file_prefix}

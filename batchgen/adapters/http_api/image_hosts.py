@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 import aiohttp
@@ -21,41 +20,35 @@ from batchgen.errors import ResultUnavailable
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRules:
-    """What is taken from image hosts."""
-
-    largest: int = 64 * 1024 * 1024  #: bytes of an image
-    private_hosts: bool = False  #: whether images may be fetched from private networks
+#: Bytes of an image.
+LARGEST = 64 * 1024 * 1024
 
 
 class ImageHosts:
-    """Gets images by their links, over a session of its own.
+    """Gets images by their links, over a session of its own; an async context manager, made where a loop runs.
 
     Args:
+        rule: where images may be fetched from.
         connections: open at once, at most.
         largest: bytes of an image; more are not read.
-        rule: where images may be fetched from.
     """
 
-    def __init__(self, *, connections: int, timeouts: Timeouts, largest: int, rule: AddressRule) -> None:
-        self._connections = connections
-        self._rule = rule
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.download, sock_connect=timeouts.connect, sock_read=timeouts.silence
-        )
-        self._largest = largest
-
-    async def __aenter__(self) -> Self:
-        self._resolver = GuardedResolver(self._rule)
+    def __init__(
+        self, rule: AddressRule, *, connections: int = 100, timeouts: Timeouts | None = None, largest: int = LARGEST
+    ) -> None:
+        timeouts = timeouts or Timeouts()
+        self._rule, self._largest = rule, largest
+        self._resolver = GuardedResolver(rule)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300, resolver=self._resolver),
+            connector=aiohttp.TCPConnector(limit=connections, ttl_dns_cache=300, resolver=self._resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(
+                total=timeouts.download, sock_connect=timeouts.connect, sock_read=timeouts.silence
+            ),
         )
+
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -63,7 +56,11 @@ class ImageHosts:
         await self._resolver.close()
 
     async def download(self, link: str) -> bytes:
-        """The bytes behind a link, whole; see `ports.ImageAPI`."""
+        """The bytes behind a link, whole.
+
+        Raises:
+            ResultUnavailable: not to be had; says whether trying again makes sense.
+        """
         came_from, url = None, _parsed(link)
         for _ in range(_MOST_REDIRECTS + 1):
             self._rule.check(url, came_from=came_from)
