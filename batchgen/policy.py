@@ -36,8 +36,8 @@ TROUBLES_AT_ONCE = 3
 GIVE_UP_AFTER = 86_400.0
 #: Submissions in a row that may end in doubt, or be refused for their input, before the run stops.
 DOUBTS_IN_A_ROW, REFUSALS_IN_A_ROW = 10, 25
-#: Jobs in a row whose images may be out of reach before the run stops.
-MISSED_IN_A_ROW = 10
+#: Jobs in a row whose images may be out of reach, and that may fail, before the run stops.
+MISSED_IN_A_ROW, FAILURES_IN_A_ROW = 10, 25
 #: Jobs in a row that may end without the sign that was to tell of it, before it is no longer waited for.
 SIGNS_MISSED_IN_A_ROW = 5
 #: Times that a picture of another size than was asked for is not believed, over some ten seconds, while its host may be
@@ -276,7 +276,7 @@ class Brakes:
         self._max_wait = max_wait
         self._asked_for = 0  #: images of submissions that were accepted, or may have been
         self._undecided = 0  #: images of submissions whose answer is not there yet
-        self._doubts = self._refusals = self._images_missed = 0
+        self._doubts = self._refusals = self._images_missed = self._failures = 0
 
     def ask_for(self, samples: int) -> str | None:
         """A submission of so many images is due; unless there is a reason against it, `decided` must follow."""
@@ -300,10 +300,17 @@ class Brakes:
 
     def stored(self) -> None:
         """The images of a request are safe."""
-        self._images_missed = 0
+        self._images_missed = self._failures = 0
+
+    def failed(self, message: str) -> str | None:
+        """A job failed at the API, and not over what was asked for; each further one may be charged for."""
+        self._failures += 1
+        if self._failures < FAILURES_IN_A_ROW:
+            return None
+        return f"{self._failures} jobs in a row failed ({message})"
 
     def missed(self, message: str) -> str | None:
-        """The images of a finished job cannot be had now; while that lasts, no more are worth paying for."""
+        """The images of a finished job cannot be had; while that lasts, no more are worth paying for."""
         self._images_missed += 1
         if self._images_missed < MISSED_IN_A_ROW:
             return None

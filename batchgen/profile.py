@@ -59,8 +59,16 @@ def _base_url(text: str) -> str:
     return str(base_url_of(text))
 
 
-_PATH = _matching(re.compile(r"/[!-~]*"), "a path that begins with /, percent-encoded where it is not ASCII")
+_PATH = _matching(
+    re.compile(r'/([!"$-z|~]|\{id\})*'),
+    "a path that begins with /, percent-encoded where it is not ASCII, without # and without braces but those of {id}",
+)
+_HOST = _matching(
+    re.compile(r"(\*\.)?\w([\w.-]*\w)?\.?|[0-9a-fA-F:]+"),
+    "the name of a host, alone or below *. (no scheme, port or path)",
+)
 _Path = Annotated[str, AfterValidator(_PATH)]
+_HostPattern = Annotated[str, AfterValidator(_HOST)]
 _Limit = Annotated[float | None, Field(allow_inf_nan=False)]
 
 
@@ -215,7 +223,9 @@ class Key(_ProfilePart):
 
 
 class States(_ProfilePart):
-    """The API's words for where a job stands; compared without regard to case."""
+    """The API's words for where a job stands; compared without regard to case and to white space around them."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
 
     working: tuple[str, ...]
     completed: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -261,7 +271,9 @@ class Profile(_ProfilePart):
     job_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = (
         900  #: seconds until a job without an answer is left for a later run
     )
-    image_hosts: tuple[str, ...] = ()  #: where images may lie, `*.` for any host below; none: any public host
+    image_hosts: tuple[
+        Annotated[str, AfterValidator(_HOST)], ...
+    ] = ()  #: where images may lie, `*.` for any host below; none: any public host
     #: in the account's currency; None: unknown
     price_per_image: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     simulated: bool = False  #: answered by the built-in simulator; pictures are drawings

@@ -843,3 +843,32 @@ def test_a_key_is_kept_out_however_a_server_spells_it(spelled: str) -> None:
 def test_no_half_of_a_key_is_left_where_a_page_is_cut(before: int) -> None:
     page = b"<style>" + b"x" * before + b"</style>X-Key: " + SLASHED.encode() + b" was wrong"
     assert "cd98" not in Wording(SLASHED).said(page, fields=()).message
+
+
+def test_an_outages_own_word_and_id_leave_a_doubt_and_a_job_at_work_none() -> None:
+    error = submit_error(AnswerInDoubt, 500, {"status": "error", "id": "req-7", "message": "Internal Server Error"})
+    assert error.job_id == "req-7"
+    assert READER.submission(answer(500, {"status": "PENDING", "id": "j"})) == Accepted(job_id=JobId("j"))
+
+
+@pytest.mark.parametrize("message", ["Insufficient credits. Please top up.", "Error: not enough balance left"])
+def test_an_account_without_credit_is_known_by_words_too(message: str) -> None:
+    submit_error(CreditExhausted, 400, {"detail": message})
+    submit_error(CreditExhausted, 200, {"id": "j", "status": "FAILURE", "error": message})
+    failed = READER.job_status(answer(200, {"status": "FAILURE", "error": message}))
+    assert isinstance(failed, Failed)
+    assert failed.blocked is not None
+    assert not failed.retryable
+
+
+@pytest.mark.parametrize("quoted", ["INSUFFICIENT_FUNDS", "insufficient funds"])
+def test_what_a_422_quotes_of_the_input_is_no_word_about_the_account(quoted: str) -> None:
+    submit_error(RequestRefused, 422, {"detail": f"prompt: 'a neon sign saying {quoted}' is not allowed"})
+    submit_error(RequestRefused, 422, {"detail": f"{quoted} is not allowed in a prompt"})
+
+
+@pytest.mark.parametrize("body", [{"status": "PENDING"}, {}])
+def test_links_of_a_job_without_an_id_that_is_still_at_work_are_no_images(body: dict[str, str]) -> None:
+    given = answer(202, body | {"download_urls": ["https://images.test/a"]})
+    with pytest.raises(AnswerInDoubt, match="links to images that are yet to be made"):
+        READER.submission(given, early=True)

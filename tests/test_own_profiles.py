@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import batchgen
 from batchgen import Settings
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.preview import read
 from batchgen.errors import ManifestError, UsageError
+from batchgen.profile import States
+from tests.factories import a_profile
 
 OWN = """\
 extends: sd3
@@ -108,6 +111,8 @@ def test_what_is_wrong_with_a_file_is_told_with_its_line_and_key(
         ("extends: sd3", "extends: sd4", "mine.yaml:1: extends: There is no profile 'sd4'. Did you mean 'sd3'?"),
         ("extends: sd3", "extends: p.yaml", "extends: only a profile that comes with batchgen can be extended"),
         ("maximum: 8", "minimum: .nan", "parameters.samples.minimum: should be a finite number"),
+        ("/make", "/{model}/make", "submit_path: must be a path that begins with /, percent-encoded"),
+        ("/jobs/{id}", "/jobs/{id}#now", "status_path: must be a path that begins with /, percent-encoded"),
         ("/make", "/für", "submit_path: must be a path that begins with /, percent-encoded"),
         ("example.org", "example.org:70000", "base_url: 'https://images.example.org:70000/v2' is not a URL"),
         ("images.example", "ex／ample", "is not a URL"),
@@ -223,3 +228,18 @@ def test_a_plan_is_made_with_a_profile_of_ones_own(folder: Path) -> None:
     manifest.write_text("prompts: [{prompt: A fox, params: {samples: 8}}]\n")
     summary = batchgen.plan(manifest, settings=Settings(profile="mine.yaml")).summary
     assert (summary.samples, summary.cost) == (8, 0.16)
+
+
+@pytest.mark.parametrize("host", ["https://cdn.test", "cdn.test:8443", "cdn.test/path", "*", "", "a*.test"])
+def test_a_pattern_that_no_image_host_can_match_is_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="the name of a host"):
+        a_profile(image_hosts=(host,))
+
+
+@pytest.mark.parametrize("host", ["cdn.test", "*.cdn.test", "127.0.0.1", "::1", "bücher.test"])
+def test_hosts_and_what_lies_below_them_are_taken(host: str) -> None:
+    assert a_profile(image_hosts=(host,)).image_hosts == (host,)
+
+
+def test_white_space_around_a_state_is_none_of_the_word() -> None:
+    assert States(working=(), completed=(" SUCCESS ",), failed=()).completed == ("SUCCESS",)

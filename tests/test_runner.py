@@ -568,6 +568,24 @@ def test_an_outage_of_the_image_host_loses_nothing_and_the_next_run_fetches_what
     assert len(scene.api.submitted) == 5
 
 
+def test_images_that_can_never_be_had_stop_the_run_before_the_whole_plan_is_paid() -> None:
+    refused = ResultUnavailable("a private network", permanent=True)
+    scene = Scene(MemoryImageAPI(download=lambda _: refused))
+    states = scene.run(requests(1_000))
+    assert states.count(State.FAILED) == len(scene.api.submitted) < 50  # ten, and those that were alive
+    assert "cannot be had (a private network)" in (scene.runner.stop_reason or "")
+
+
+def test_jobs_that_fail_in_a_row_stop_the_run_and_a_stored_one_begins_the_row_anew() -> None:
+    scene = Scene(MemoryImageAPI(status=lambda _: FAILED))
+    scene.run(requests(1_000))
+    assert len(scene.api.submitted) < 40
+    assert "jobs in a row failed" in (scene.runner.stop_reason or "")
+    now_and_then = Scene(MemoryImageAPI(status=lambda job: FAILED if int(job.rpartition("-")[2]) % 4 else None))
+    now_and_then.run(requests(100))
+    assert now_and_then.runner.stop_reason is None
+
+
 def test_an_outage_that_lasts_for_days_ends_as_lost() -> None:
     scene = Scene(MemoryImageAPI(download=lambda _: ResultUnavailable("503", http_status=503)))
     wanted = requests(1)

@@ -265,8 +265,11 @@ class Runner:
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)
             raise
-        if isinstance(end, Failed) and end.crowded:
-            self._slots.refused()
+        if isinstance(end, Failed):
+            if end.crowded:
+                self._slots.refused()
+            elif end.failure.kind is FailureKind.JOB_FAILED:
+                self._stop.pull(self._brakes.failed(end.failure.message))
         return await self._recorder.record_end(request, record, end)
 
     def _awaited(self, request: Request, record: Record, *, fresh: bool) -> Awaited:
@@ -326,6 +329,7 @@ class Runner:
             return await self._recorder.record(request, record, stored)
         if record.failed is not None:
             return await self._recorder.record_failed(request, record, record.failed, why=failure.message)
+        self._stop.pull(self._brakes.missed(failure.message))  # no more are worth paying for that go the same way
         if record.reopened:
             return await self._recorder.record(request, record, ResultLost(failure=failure, again=True))
         return await self._recorder.record(request, record, GaveUp(failure=failure))

@@ -334,6 +334,9 @@ class Polls:
             if watch.job.keep is not None:
                 await watch.job.keep(status)
         watch.unusable += 1
+        if watch.job.once and watch.unusable >= TROUBLES_AT_ONCE:
+            settle(watch, Overdue())
+            return
         now = self._clock.monotonic()
         long = watch.unusable >= UNUSABLE_ANSWERS and now - watch.unusable_since >= UNUSABLE_SECONDS
         if long or now - watch.submitted >= GIVE_UP_AFTER:  # a run may be shorter than all those answers take

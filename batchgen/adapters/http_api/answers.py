@@ -137,8 +137,10 @@ class AnswerReader:
         """The job that an answer names although its status says something else; to ask about it costs nothing."""
         content = said.content or {}
         state = self._state(content)
-        named = answer.status == 409 or (answer.status >= 500 and state is not None)
-        return self._job_id(content) if named and state not in self._failed else None
+        # An outage has a word for itself, too, and an id of the call that met it.
+        goes_on = answer.status >= 500 and (state in self._working or state in self._completed)
+        named = goes_on or (answer.status == 409 and state not in self._failed)
+        return self._job_id(content) if named else None
 
     def _taken(self, answer: Answer, *, early: bool) -> Submission:
         said = self._wording.said(answer.body, fields=self._profile.fields.error)
@@ -151,10 +153,12 @@ class AnswerReader:
                 raise self._later(answer, said)
             failed = self._failure(answer, said)
             return replace(failed, urls=()) if early else failed
-        if urls and (state in self._completed or job_id is None):
+        at_work = early or state in self._working  # what its links give is not what they will give
+        if urls and (state in self._completed or (job_id is None and not at_work)):
             return Completed(urls=urls, job_id=job_id, response=self._wording.response(content))
         if job_id is None:
             what = "cannot be read" if said.content is None else "names neither a job nor an image"
+            what = f"names no job, and links to images that are yet to be made ({' '.join(urls)})" if urls else what
             facts = self._facts(answer, said)
             named = self.named_in(answer.body) if said.content is None else None
             raise AnswerInDoubt(job_id=named, **facts | {"message": f"The answer {what}: {facts['message']}"})
@@ -221,7 +225,9 @@ class AnswerReader:
 
     def _blocked(self, answer: Answer, said: Said) -> AccountBlocked | None:
         words = f"HTTP {answer.status}: {said.message}" if said.message else f"HTTP {answer.status}"
-        if answer.status == 402 or _NO_CREDIT.match(said.code or ""):
+        # A 422 is about the input, and may quote it.
+        no_credit = _NO_CREDIT.match(said.code or "") and (said.names_code or answer.status != 422)
+        if answer.status == 402 or no_credit:
             return CreditExhausted(host=self._host, answer=words)
         if answer.status == 401 or (answer.status == 403 and not said.has_policy_code):
             return KeyRejected(host=self._host, variable=self._profile.key.variable, answer=words)

@@ -38,6 +38,10 @@ _PASSING_CODES = frozenset(
         "INTERNAL_ERROR",
     }
 )
+#: How an answer begins that says INSUFFICIENT_CREDITS in words. Not documented; to stop for nothing costs nothing.
+_NO_CREDIT = re.compile(
+    r"\W*(error\W+)?(you have )?(insufficient|not enough) (credits?|balance|funds?)\b", re.IGNORECASE
+)
 _POLICY = re.compile(
     r"content[ _-]?polic|\bnsfw\b|\b(safety|moderation)[ -](system|filter|check|polic|guideline)"
     r"|\b(block|flag|reject|refus|violat|unsafe|disallow|not allowed)\w*\b.{0,60}\b(safety|moderation)\b"
@@ -58,6 +62,7 @@ class Said:
     content: Mapping[str, Any] | None  #: its JSON object; None if it is none
     message: str  #: in the API's words; empty if it gave none
     code: str | None  #: in capitals, parts joined by underscores
+    names_code: bool = False  #: whether a field of its own holds the code, and not only the message
 
     @property
     def is_policy(self) -> bool:
@@ -117,7 +122,9 @@ class Wording:
             return Said(content=None, message=self.line(text), code=None)
         found = (_words(holder.get(name)) for holder in holders(value) for name in fields)
         text = next(filter(None, found), "")
-        return Said(content=value, message=self.line(text), code=self._code(value, text))
+        named = self._named_code(value)
+        code = self._as_code(named or _code_in(text))
+        return Said(content=value, message=self.line(text), code=code, names_code=bool(named))
 
     def _plain(self, body: bytes) -> str:
         """A text or HTML body as text."""
@@ -127,11 +134,11 @@ class Wording:
             text = html.unescape(_TAG.sub(" ", _INVISIBLE.sub(" ", text)))
         return text
 
-    def _code(self, content: Mapping[str, Any], text: str) -> str | None:
-        places = [holder.get(name) for holder in with_nested(content) for name in _CODE_FIELDS]
-        named = [code for code in places if isinstance(code, str)]
-        in_text = _KNOWN_CODE.search(text)
-        code = next(filter(None, named), None) or (in_text and in_text[0]) or (text if _CODE.fullmatch(text) else "")
+    def _named_code(self, content: Mapping[str, Any]) -> str:
+        places = (holder.get(name) for holder in with_nested(content) for name in _CODE_FIELDS)
+        return next((code for code in places if code and isinstance(code, str)), "")
+
+    def _as_code(self, code: str) -> str | None:
         return re.sub(r"[^A-Z0-9]+", "_", self.line(code).upper())[:100].strip("_") or None
 
     def response(self, content: Mapping[str, Any]) -> str | None:
@@ -214,3 +221,11 @@ def _spellings(character: str) -> str:
     named = [html.escape(character), json.dumps(character)[1:-1], *("+" if character == " " else "")]
     zeros = rf"&#0*{code};|&#x0*{code:x};|\\+u{code:04x}|\\+{re.escape(character)}"
     return f"(?:{'|'.join(map(re.escape, dict.fromkeys((*plain, *named))))}|{zeros})"
+
+
+def _code_in(text: str) -> str:
+    """The code that a message holds, or says in words; empty if none."""
+    known = _KNOWN_CODE.search(text)
+    if known or _CODE.fullmatch(text):
+        return known[0] if known else text
+    return "INSUFFICIENT_CREDITS" if _NO_CREDIT.match(text) else ""
