@@ -16,6 +16,8 @@ JOB_FAILURES = 3
 CROWDED_JOBS = 9
 #: Times one link is tried, over about a minute, before the job is asked for fresh ones.
 LINK_TRIES = 8
+#: Seconds after which it is tried no more before that, however few the tries: each may take its ten minutes.
+LINK_SECONDS = 300.0
 #: The same of a link that a failed job names: what it had made was there before it failed.
 FAILED_LINK_TRIES = 4
 #: Times a job is asked for fresh links before images that are gone for good count as lost.

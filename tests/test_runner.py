@@ -568,6 +568,16 @@ def test_an_outage_of_the_image_host_loses_nothing_and_the_next_run_fetches_what
     assert len(scene.api.submitted) == 5
 
 
+def test_a_host_that_drips_holds_a_link_up_for_a_few_tries_and_not_for_all() -> None:
+    async def download(_: str) -> ResultUnavailable:
+        await asyncio.sleep(600)
+        return ResultUnavailable("no answer came in time")
+
+    scene = Scene(MemoryImageAPI(download=download))
+    assert scene.run(requests(1)) == [State.READY]
+    assert scene.seconds < 3 * 600 + 60
+
+
 def test_images_that_can_never_be_had_stop_the_run_before_the_whole_plan_is_paid() -> None:
     refused = ResultUnavailable("a private network", permanent=True)
     scene = Scene(MemoryImageAPI(download=lambda _: refused))

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from batchgen.simulator import Behaviour, Fault, Faults, Limits, RetryAfter, Simulator
+from batchgen.simulator import Behaviour, Fault, Faults, Fixed, Limits, RetryAfter, Simulator
 from batchgen.simulator.faults import PLACES
 from tests.simulating import KEY, SD3, Client, body, talking_to, with_faults
 
@@ -229,3 +229,15 @@ async def test_the_same_seed_brings_the_same_faults_in_whatever_order_is_asked()
     backwards = await life(3, list(reversed(range(25))))
     other = await life(4, list(range(25)))
     assert forwards == backwards != other
+
+
+async def test_the_audit_counts_what_happened_and_not_what_was_drawn() -> None:
+    failing = with_faults(job={Fault.FAILURE: 1.0})
+    async with talking_to(failing) as client:
+        await client.accepted()
+    assert failing.audit().faults == {"job.failure": 1}
+    behaviour = Behaviour(latency=Fixed(60), faults=Faults(status={Fault.FLAPPING: 1.0}))
+    at_work = Simulator("sd3", behaviour=behaviour)
+    async with talking_to(at_work) as client:
+        await asked(client, await client.accepted())
+    assert at_work.audit().faults == {}

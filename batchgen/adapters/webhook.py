@@ -12,6 +12,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Self, cast
 
 from aiohttp import web
@@ -144,10 +145,15 @@ class _Connection(web.RequestHandler):
         transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
         assert self._manager is not None
         self._end = asyncio.get_running_loop().call_later(_LONGEST, transport.abort)
-        open_now = self._manager.connections
-        if len(open_now) > _MOST_CONNECTIONS and (oldest := open_now[0].transport) is not None:
-            oldest.abort()
+        # One that was cut a moment ago is still among them.
+        open_now = [one for one in map(attrgetter("transport"), self._manager.connections) if not _is_closing(one)]
+        if len(open_now) > _MOST_CONNECTIONS:
+            open_now[0].abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end.cancel()
         super().connection_lost(exc)
+
+
+def _is_closing(transport: asyncio.Transport | None) -> bool:
+    return transport is None or transport.is_closing()

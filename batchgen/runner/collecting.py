@@ -11,6 +11,7 @@ from batchgen.errors import Came, ResultUnavailable
 from batchgen.model import Failure, FailureKind, MissingImage, Request, StoredImage
 from batchgen.policy import (
     FAILED_LINK_TRIES,
+    LINK_SECONDS,
     LINK_TRIES,
     ODD_SIZE_TRIES,
     SecondLooks,
@@ -76,6 +77,7 @@ class Collector:
         self, request: Request, sample: int, url: str, *, settled: bool, failed: bool
     ) -> StoredImage | Lost:
         tries = odd = 0  #: of those tries, how many gave a picture of another size
+        began = self._clock.monotonic()
         while True:
             wanted = self._wanted(odd, settled=settled, failed=failed)
             try:
@@ -93,7 +95,8 @@ class Collector:
             tries += 1
             odd += trouble.came is Came.OTHER
             lasting = trouble.permanent and (settled or failed or trouble.came is not Came.SPOILT)
-            if lasting or tries == (FAILED_LINK_TRIES if failed else LINK_TRIES):
+            slow = self._clock.monotonic() - began >= LINK_SECONDS
+            if lasting or slow or tries == (FAILED_LINK_TRIES if failed else LINK_TRIES):
                 lasting = lasting or (failed and _knows_of_none(trouble))
                 return _lost(sample, url, trouble, passing=not lasting)
             await self._clock.sleep(backoff(tries, draw=self._chance.random(), base=0.5, cap=30.0))

@@ -23,6 +23,8 @@ _ACCEPTED = frozenset(
 )
 #: … or accepted or not, evenly: what makes such an answer one in doubt.
 _EITHER = frozenset({Fault.SERVER_ERROR, Fault.BAD_GATEWAY, Fault.UNAVAILABLE, Fault.HANG})
+#: Faults of what is said about a job that has ended.
+_OF_THE_END = frozenset({Fault.FLAPPING, Fault.ONE_LINK_LESS})
 #: Faults that keep an accepted submission's answer from its submitter.
 ANSWER_LOST = _EITHER | {Fault.RESET_AFTER, Fault.MALFORMED, Fault.NO_ID}
 
@@ -31,7 +33,7 @@ class Mishaps:
     """Draws the faults of calls. A call is known by its place, what it is about, and how often that was asked before.
 
     Args:
-        happened: counts what it draws, as `place.fault`.
+        happened: counts what happens, as `place.fault`.
     """
 
     def __init__(self, faults: Faults, *, seed: int, happened: Counter[str]) -> None:
@@ -48,9 +50,20 @@ class Mishaps:
         fault = self._of_call("submit", dice)
         return fault, fault in _ACCEPTED or (fault in _EITHER and dice.random() < 0.5)
 
-    def status(self, job: Job) -> Fault | None:
-        """What goes wrong with a status call about that job."""
-        return self._of_call("status", self._dice("status", str(job.draw))) if self._faults.status else None
+    def accepted(self, job: Job) -> None:
+        """The job is accepted, with what is wrong with it from the beginning."""
+        self._noted("job", job.fault)
+
+    def status(self, job: Job, *, ended: bool) -> Fault | None:
+        """What goes wrong with a status call about that job.
+
+        Args:
+            ended: whether it has; some faults have nothing to spoil before.
+        """
+        if not self._faults.status:
+            return None
+        fault = self._drawn("status", self._dice("status", str(job.draw)))
+        return self._noted("status", None if fault in _OF_THE_END and not ended else fault)
 
     def webhook(self, job: Job) -> Fault | None:
         """What goes wrong with that job's webhook."""
@@ -72,7 +85,10 @@ class Mishaps:
         return self._noted("image", fault or chosen(passing, number=0, dice=self._dice("image", place)))
 
     def _of_call(self, place: str, dice: Random) -> Fault | None:
-        return self._noted(place, chosen(getattr(self._faults, place), number=self._tries(place), dice=dice))
+        return self._noted(place, self._drawn(place, dice))
+
+    def _drawn(self, place: str, dice: Random) -> Fault | None:
+        return chosen(getattr(self._faults, place), number=self._tries(place), dice=dice)
 
     def _dice(self, place: str, about: str) -> Random:
         return Random(f"{self._seed}/{place}/{about}/{self._tries(f'{place}/{about}')}")

@@ -146,6 +146,8 @@ class Simulator:
         self._ledger.lost_answers += fault in ANSWER_LOST
         if fault in (Fault.SUCCESS_AT_ONCE, Fault.FAILURE_AT_ONCE):
             self._ledger.seen(job, at)
+        else:
+            self._mishaps.accepted(job)
         return job
 
     def _expect_end(self, profile: Profile, job: Job, request: web.Request) -> None:
@@ -164,8 +166,10 @@ class Simulator:
         self._ledger.polls[job.id] += 1
         if job.fault is Fault.LOST:
             raise wire.refusal(web.HTTPNotFound, "No such job.")
-        now, fault = time.time(), self._mishaps.status(job)
-        if fault in (None, Fault.DRIP) and job.stage(now) in (Stage.COMPLETED, Stage.FAILED):
+        now = time.time()
+        ended = job.stage(now) in (Stage.COMPLETED, Stage.FAILED)
+        fault = self._mishaps.status(job, ended=ended)
+        if fault in (None, Fault.DRIP) and ended:
             self._ledger.seen(job, now)
         told = wire.describe(job, profile, at=now, links=self._links(job, request), fault=fault)
         return await self._spoiler.answer(request, _on_the_way(fault), web.json_response(told), at=now)
