@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from tests.benchmarks.works import DECODING, DOWNLOADING, Work
 
 _ROOT = Path(__file__).parents[2]
 _TICKS = os.sysconf("SC_CLK_TCK")
+#: Seconds between two looks at the memory.
+_LOOKED_AT = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +32,7 @@ class Measured:
     jobs: int
     wall_s: float  #: of the whole process: its start, its plan and its index too
     cpu_s: float  #: of the same, user and system
-    peak_mb: float  #: resident memory at most
+    peak_mb: float  #: resident memory at most, of all its processes together; what they share counts once
     server_busy: float  #: CPU seconds of the server for each second of the client
     mb_s: float  #: megabytes of images a second
     calls: float  #: status calls a job
@@ -54,7 +58,7 @@ def measure(name: str, work: Work, client: str) -> Measured:
     ):
         _wait_for(port)
         busy, began = _cpu(server.pid), time.perf_counter()
-        usage = _run(_command(client, work, jobs, f"http://127.0.0.1:{port}", Path(folder)))
+        usage, peak = _run(_command(client, work, jobs, f"http://127.0.0.1:{port}", Path(folder)))
         wall, busy = time.perf_counter() - began, _cpu(server.pid) - busy
         told = json.loads(server.communicate("the end\n")[0])
     _must_be_done(client, work, jobs, told)
@@ -64,7 +68,7 @@ def measure(name: str, work: Work, client: str) -> Measured:
         jobs=jobs,
         wall_s=wall,
         cpu_s=usage.ru_utime + usage.ru_stime,
-        peak_mb=usage.ru_maxrss / 1024,
+        peak_mb=peak,
         server_busy=busy / wall,
         mb_s=jobs * work.samples * work.image_bytes / 1e6 / wall,
         calls=told["status_calls"] / jobs,
@@ -100,15 +104,46 @@ def _command(client: str, work: Work, jobs: int, url: str, folder: Path) -> list
     return [sys.executable, "-m", "batchgen", "run", str(path), "-o", str(folder / "out"), *told]
 
 
-def _run(command: list[str]) -> Any:
-    """The command's resource usage, that of its threads included."""
+def _run(command: list[str]) -> tuple[Any, float]:
+    """The command's resource usage, that of its threads and processes included, and its memory at most, in MB."""
     environment = os.environ | {"IMAGEPIPELINE_API_KEY": "a-key"}
     child = subprocess.Popen(command, cwd=_ROOT, env=environment)
+    ended, peaks = threading.Event(), [0.0]
+    watcher = threading.Thread(target=_watch, args=(child.pid, ended, peaks))
+    watcher.start()
     _, status, usage = os.wait4(child.pid, 0)
+    ended.set()
+    watcher.join()
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}.")
-    return usage
+    return usage, max(peaks)
+
+
+def _watch(pid: int, ended: threading.Event, peaks: list[float]) -> None:
+    while not ended.wait(_LOOKED_AT):
+        peaks.append(sum(map(_memory, _family(pid))))
+
+
+def _family(pid: int) -> list[int]:
+    """The process and those that it has started, and they."""
+    try:
+        children = [
+            int(one) for path in Path(f"/proc/{pid}/task").glob("*/children") for one in path.read_text().split()
+        ]
+    except OSError:
+        return []
+    return [pid, *(one for child in children for one in _family(child))]
+
+
+def _memory(pid: int) -> float:
+    """MB; each page is divided among those who share it."""
+    try:
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    found = re.search(r"^Pss: +(\d+) kB", told, flags=re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def _cpu(pid: int) -> float:
