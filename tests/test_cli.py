@@ -143,6 +143,13 @@ def test_a_reader_that_has_gone_changes_no_exit_code(folder: Path) -> None:
     assert (done.returncode, full.returncode, full.stderr) == (0, 0, b"")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_caller_that_has_closed_the_standard_handles_changes_nothing(folder: Path, closed: str) -> None:
+    command = f"{sys.executable} -m batchgen run small.yaml -o out {closed}"
+    assert subprocess.run(["bash", "-c", command], cwd=folder, check=False).returncode == 0
+    assert batchgen("check", "out", folder=folder).returncode == 0
+
+
 def test_a_terminal_that_cannot_show_a_prompt_is_shown_what_it_can(folder: Path) -> None:
     (folder / "small.yaml").write_text("prompts: [A 🦊 in 漢字]\n", encoding="utf-8")
     done = batchgen("plan", "small.yaml", folder=folder, PYTHONIOENCODING="latin-1")

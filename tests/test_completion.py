@@ -24,7 +24,7 @@ from batchgen.policy import (
     next_backstop,
     quiet_after,
 )
-from batchgen.ports import Accepted, Completed, Failed, Working
+from batchgen.ports import Accepted, Completed, Failed, Unusable, Working
 from batchgen.testing import MemoryImageAPI, MemoryNotices, MemoryStore, tiny_png
 from tests.test_runner import Scene, requests
 
@@ -349,8 +349,15 @@ def test_a_later_detached_run_collects_what_is_done_and_asks_about_the_rest_once
     assert len(jobs.scene.api.submitted) == 2
 
 
-@pytest.mark.parametrize("trouble", [TryLater("500", http_status=500), RequestRefused("404", http_status=404)])
-def test_a_detached_run_does_not_wait_for_a_status_endpoint_that_is_out_of_order(trouble: Exception) -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        TryLater("500", http_status=500),
+        RequestRefused("404", http_status=404),
+        Unusable(message="no link", http_status=200, response="{}"),
+    ],
+)
+def test_a_detached_run_does_not_wait_for_a_status_endpoint_that_is_out_of_order(trouble: Any) -> None:
     jobs = Jobs(completion=Completion.DETACH)
     [request] = requests(1)
     jobs.scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=jobs.add(request, ends_in=0.0)))

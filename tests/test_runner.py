@@ -36,7 +36,7 @@ from batchgen.lifecycle import (
     SubmitAccepted,
     SubmitStarted,
 )
-from batchgen.model import Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
+from batchgen.model import Completion, Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
 from batchgen.ports import Claim, Completed, Failed, Observer, Unusable, Working
 from batchgen.runner import Ports, RunLimits, Runner
 from batchgen.testing import (
@@ -349,8 +349,10 @@ def test_a_job_that_never_ends_is_left_at_its_deadline_for_a_later_run() -> None
     assert 300 <= scene.seconds < 330
 
 
-def test_a_job_that_has_not_ended_within_a_day_is_given_up() -> None:
-    scene = Scene(MemoryImageAPI(status=lambda _: Working(state="PENDING")), job_deadline=300.0)
+@pytest.mark.parametrize("completion", [Completion.POLL, Completion.DETACH])
+def test_a_job_that_has_not_ended_within_a_day_is_given_up(completion: Completion) -> None:
+    api = MemoryImageAPI(status=lambda _: Working(state="PENDING"))
+    scene = Scene(api, job_deadline=300.0, completion=completion)
     [request] = requests(1)
     scene.remember(request, SubmitStarted(), SubmitAccepted(job_id=JobId("old")))
     scene.clock = VirtualClock(start=1_700_000_000.0 + 90_000)

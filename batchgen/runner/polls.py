@@ -255,10 +255,10 @@ class Polls:
             self._again(watch, backoff(watch.fewer, draw=self._chance.random()))
 
     def _after_working(self, watch: Watch, *, told: bool) -> None:
-        if watch.job.once:
+        if watch.job.once and not self._is_a_day_old(watch):
             settle(watch, Overdue())
             return
-        if self._has_worked_too_long(watch) and watch.found is None:
+        if (watch.job.once or self._has_worked_too_long(watch)) and watch.found is None:
             message = f"Job {watch.job.job_id} has not ended within {GIVE_UP_AFTER / 3600:.0f} hours."
             settle(watch, Failed(failure=Failure(kind=FailureKind.JOB_LOST, message=message), retryable=False))
             return
@@ -354,8 +354,10 @@ class Polls:
 
     def _has_worked_too_long(self, watch: Watch) -> bool:
         """Whether nothing is left to wait for: asked until the deadline, and still at work after a day."""
-        now = self._clock.monotonic()
-        return now >= watch.deadline and now - watch.submitted >= GIVE_UP_AFTER
+        return self._clock.monotonic() >= watch.deadline and self._is_a_day_old(watch)
+
+    def _is_a_day_old(self, watch: Watch) -> bool:
+        return self._clock.monotonic() - watch.submitted >= GIVE_UP_AFTER
 
     def _again(self, watch: Watch, wait: float) -> None:
         watch.asking = False
