@@ -75,6 +75,17 @@ async def test_an_image_whose_process_is_killed_is_fetched_by_another(tmp_path: 
                 assert (tmp_path / (await stored).file_name).read_bytes() == tiny_png()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_stop_that_is_told_to_all_processes_interrupts_no_image(tmp_path: Path, number: signal.Signals) -> None:
+    with listener() as (server, url):
+        async with image_processes(tmp_path, Checks()) as images:
+            stored = asyncio.ensure_future(images.fetch(link(url)))
+            with await asked(server) as connection:
+                os.kill(owner(connection), number)
+                connection.sendall(ANSWER % len(tiny_png()) + tiny_png())
+                assert (tmp_path / (await stored).file_name).read_bytes() == tiny_png()
+
+
 async def test_an_image_that_kills_each_process_is_refused_and_the_run_goes_on(tmp_path: Path) -> None:
     async with ImageProcesses(dying_worker.__name__, "setup", most=1) as images:
         with pytest.raises(ResultUnavailable, match="makes the decoder crash") as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,9 @@ class Setup:
 
 def main() -> None:
     """Serve the run at the other end of standard input and output; nothing else may write there."""
+    # Whoever stops all processes of a service means the run: it still stores what is on its way, and ends this one.
+    for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        signal.signal(number, signal.SIG_IGN)
     run_in_loop(_serve())
 
 
