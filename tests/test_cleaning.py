@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,7 @@ def kept(out: Path) -> list[Path]:
     return sorted(path for path in out.rglob("*") if not path.name.startswith("journal.sqlite-"))
 
 
-def fates(found: list[OldBatch] | tuple[OldBatch, ...]) -> dict[str, str]:
+def fates(found: Sequence[OldBatch]) -> dict[str, str]:
     return {one.out.name: "removed" if one.removed else "old" if one.old else one.kept_for or "young" for one in found}
 
 
@@ -161,7 +161,7 @@ def test_links_are_never_followed_out_of_the_folder(nights: Nights) -> None:
     age(old, 40)
     shutil.copytree(old, outside / "batch", symlinks=True)
     (nights.folder / "outputs/night-linked").symlink_to(outside / "batch", target_is_directory=True)
-    found = fates(list(clean(nights.folder / "outputs", older_than=DAY, remove=True)))
+    found = fates(clean(nights.folder / "outputs", older_than=DAY, remove=True))
     assert found[old.name] == "removed"
     assert found["night-linked"].startswith("a link")
     assert (outside / "album/precious.png").read_text() == "precious"
@@ -202,3 +202,35 @@ def test_the_command_lists_asks_for_yes_and_removes(nights: Nights) -> None:
 @pytest.mark.parametrize(("number", "said"), [(0, "0 B"), (999, "999 B"), (1_000, "1 KB"), (1.23e9, "1.23 GB")])
 def test_sizes_are_told_in_three_digits(number: float, said: str) -> None:
     assert size(int(number)) == said
+
+
+@pytest.mark.parametrize("place", ["inner", "images/inner"])
+def test_a_batch_that_lies_in_another_keeps_both(nights: Nights, place: str) -> None:
+    nights.table(2)
+    outer = nights.run(1).out
+    inner = outer / place
+    batchgen.run(nights.manifest, out=inner, settings=Settings(base_url=nights.url, batch_id="inner", max_images=1))
+    age(outer, 40)
+    for forget in (False, True):
+        fate = fates(clean(outer.parent, older_than=DAY, remove=True, forget=forget))[outer.name]
+        assert "lies in it" in fate
+    assert (inner / ".batchgen/journal.sqlite").is_file()
+
+
+def test_what_people_keep_in_a_batch_folder_keeps_it(nights: Nights) -> None:
+    nights.table(2)
+    out = nights.run(1).out
+    (out / "picks.csv").write_text("mine")
+    age(out, 40)
+    assert fates(clean(out, older_than=DAY, remove=True)) == {
+        out.name: "picks.csv lies in it, which is none of its own"
+    }
+
+
+def test_the_folder_that_one_stands_in_is_removed_by_its_name(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    nights.table(2)
+    out = nights.run(1).out
+    age(out, 40)
+    monkeypatch.chdir(out)
+    assert fates(clean(".", older_than=DAY, remove=True, forget=True)) == {out.name: "removed"}
+    assert not out.exists()

@@ -53,8 +53,10 @@ def clean(
         UsageError: there is no such folder.
         StorageFailed: the disk does not let go of a file.
     """
-    now = time.time()
-    seen = [_seen(batch, now, older_than, forget=forget) for batch in _batches(Path(folder))]
+    now, place = time.time(), Path(folder)
+    if place.name in ("", ".."):  # the working directory, or above it: what is removed needs its name
+        place = place.resolve()
+    seen = [_seen(batch, now, older_than, forget=forget) for batch in _batches(place)]
     return [_removed(batch, now, older_than, forget=forget) if remove and batch.old else batch for batch in seen]
 
 
@@ -107,6 +109,8 @@ def _reason(folder: BatchFolder, *, held: bool) -> str | None:
         return "a link: remove what it leads to where that lies"
     if not held and is_held(folder.root):
         return _WORKING
+    if (other := _not_its_own(folder)) is not None:
+        return f"{other} lies in it, which is none of its own"
     if folder.cleaned.is_file():
         return None
     if not folder.journal.is_file():
@@ -121,6 +125,15 @@ def _reason(folder: BatchFolder, *, held: bool) -> str | None:
     left = PlanFile(folder.plan).head.requests - sum(requests.get(state, 0) for state in ENDED)
     under_way = sum(requests.get(state, 0) for state in (State.SUBMITTED, State.READY))
     return f"{max(left, under_way):,} not finished" if left > 0 or under_way else None
+
+
+def _not_its_own(folder: BatchFolder) -> str | None:
+    """What no run of the batch has put there: another batch, an export, whatever people keep."""
+    own = {folder.state, folder.index, folder.root / "images", folder.card, folder.croissant, folder.report}
+    for path in sorted(folder.root.iterdir()):
+        if path not in own and path.suffix != ".part" and not path.is_symlink():  # nothing is lost with a link
+            return path.name
+    return next((place for place, _, _ in os.walk(folder.root / "images") if _is_batch(Path(place))), None)
 
 
 def _last_happening(folder: BatchFolder) -> float:
@@ -153,7 +166,7 @@ def _removed(batch: OldBatch, now: float, older_than: float | None, *, forget: b
         again = _seen(folder, now, older_than, forget=forget, held=True)
         if not again.old:
             return again
-        if not again.cleaned and not forget:  # a removal that was cut short has kept them
+        if not again.cleaned:  # a removal that was cut short has kept them
             keep(folder)
         # From here on no run goes on with it, whatever becomes of us.
         write_atomically(folder.cleaned, b"Removed by `batchgen clean`. The plan says what the batch had.\n")
