@@ -872,3 +872,12 @@ def test_links_of_a_job_without_an_id_that_is_still_at_work_are_no_images(body: 
     given = answer(202, body | {"download_urls": ["https://images.test/a"]})
     with pytest.raises(AnswerInDoubt, match="links to images that are yet to be made"):
         READER.submission(given, early=True)
+
+
+def test_a_code_within_words_that_an_answer_quotes_is_none_of_its_own() -> None:
+    quoting = "The prompt 'a neon sign saying INSUFFICIENT_FUNDS' cannot be drawn"
+    submit_error(RequestRefused, 400, {"detail": quoting})
+    failed = READER.job_status(answer(200, {"status": "FAILURE", "error": quoting}))
+    assert isinstance(failed, Failed)
+    assert failed.blocked is None
+    submit_error(CreditExhausted, 400, {"detail": "Refused: 'INSUFFICIENT_CREDITS'"})

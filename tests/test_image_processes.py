@@ -105,6 +105,7 @@ async def test_no_key_is_in_the_environment_of_an_image_process(
 ) -> None:
     monkeypatch.setenv("IMAGEPIPELINE_API_KEY", "hunter2")
     monkeypatch.setenv("BATCHGEN_KEY_API_TEST", "hunter2")
+    monkeypatch.setenv("MY_CREDENTIAL", "as hunter2 is")  # known by what it holds
     with listener() as (server, url):
         async with image_processes(tmp_path, Checks()) as images:
             seen = asyncio.ensure_future(images.look(url))

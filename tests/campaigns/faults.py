@@ -19,6 +19,7 @@ import contextlib
 import io
 import itertools
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -43,6 +44,7 @@ from batchgen.app.image_worker import Setup
 from batchgen.model import Completion
 from batchgen.policy import backoff
 from batchgen.runner import RunLimits
+from batchgen.signals import EXIT_CODES
 from batchgen.simulator import Audit, Behaviour, Bimodal, Early, Limits, Links, Simulator, background
 from batchgen.simulator.faults import PLACES, Fault, Faults
 from tests.campaigns.leaks import leaks
@@ -168,10 +170,22 @@ def _run_to_the_end(campaign: Campaign, command: list[str], out: Path) -> None:
     campaign.problems.append(f"has not ended after {MOST_RUNS} runs")
 
 
+@contextlib.contextmanager
+def _signals_as_they_were() -> Iterator[None]:
+    """The program ignores signals once it has ended; what runs after it here, and all that it starts, must not."""
+    before = {number: signal.getsignal(number) for number in EXIT_CODES}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _command(campaign: Campaign, arguments: list[str]) -> int:
     """The program as from a shell, exit code and all, with what it says kept."""
     said = io.StringIO()
     with (
+        _signals_as_they_were(),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
         patch.object(sys, "argv", ["batchgen", *arguments]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Self, cast
@@ -36,7 +36,7 @@ class ImageProcesses:
         module: whose `main` the processes run; `serving.Orders` on standard input.
         setup: what it is told first; pickled.
         most: processes at once.
-        clean: takes secrets out of what is quoted of a body that is no image.
+        clean: takes secrets out of what is quoted of a body that is no image; no variable that holds one is passed on.
     """
 
     def __init__(self, module: str, setup: object, *, most: int, clean: Callable[[str], str] = str) -> None:
@@ -84,7 +84,7 @@ class ImageProcesses:
         )
 
     async def _tried_alone(self, link: SampleLink | str) -> Outcome:
-        async with self._alone, await _Process.started(self._module, self._setup) as process:
+        async with self._alone, await self._started() as process:
             try:
                 return await process.do(link)
             except ProcessDied:
@@ -95,6 +95,10 @@ class ImageProcesses:
                     came=Came.SPOILT,
                     begins=None,
                 )
+
+    async def _started(self) -> _Process:
+        ours = {name: value for name, value in _environment().items() if self._clean(value) == value}
+        return await _Process.started(self._module, self._setup, ours)
 
     def _free(self) -> _Process | None:
         """The one that has least to do, unless there should be another."""
@@ -108,7 +112,7 @@ class ImageProcesses:
         async with self._changing:
             free = self._free()  # somebody else may have started it
             if free is None:
-                free = await _Process.started(self._module, self._setup)
+                free = await self._started()
                 self._processes.append(free)
             return free
 
@@ -126,11 +130,11 @@ class _Process(asyncio.SubprocessProtocol):
         self._pipe: asyncio.WriteTransport
 
     @classmethod
-    async def started(cls, module: str, setup: object) -> Self:
+    async def started(cls, module: str, setup: object, environment: Mapping[str, str]) -> Self:
         """A process that is ready, or will be: orders wait in its pipe."""
         command = (sys.executable, "-P", "-c", f"from {module} import main; main()")
         transport, process = await asyncio.get_running_loop().subprocess_exec(
-            cls, *command, env=_environment(), stderr=None, start_new_session=True
+            cls, *command, env=environment, stderr=None, start_new_session=True
         )
         process._transport = transport
         process._pipe = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
@@ -196,7 +200,7 @@ class _Process(asyncio.SubprocessProtocol):
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without secrets, and so that modules are found where this process finds them."""
+    """This process's, without what is called a secret, and so that modules are found where this process finds them."""
     ours = {name: value for name, value in os.environ.items() if not any(part in name.upper() for part in _SECRET)}
     ours["PYTHONPATH"] = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
     return ours | {"OPENBLAS_NUM_THREADS": "1"}  # else it makes a thread for each core, for nothing
