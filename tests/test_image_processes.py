@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -45,13 +46,11 @@ async def asked(server: socket.socket) -> socket.socket:
 def owner(connection: socket.socket) -> int:
     """The process at the other end."""
     port = connection.getpeername()[1]
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            places = [str(handle.readlink()) for handle in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        if f"socket:[{_inode(port)}]" in places:
-            return int(process.name)
+    socket_name = f"socket:[{_inode(port)}]"
+    for handle in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # closed in the meantime
+            if str(handle.readlink()) == socket_name:
+                return int(handle.parts[2])
     raise AssertionError("nobody")
 
 

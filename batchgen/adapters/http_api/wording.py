@@ -39,7 +39,7 @@ _PASSING_CODES = frozenset(
     }
 )
 #: Words in quotes, such as those of a prompt; a code alone is none.
-_SENTENCE = re.compile(r"""'[^']*\s[^']*'|"[^"]*\s[^"]*\"""")
+_SENTENCE = re.compile(r"""(?<!\w)'[^']*\s[^']*'(?!\w)|"[^"]*\s[^"]*\"""")
 #: How an answer begins that says INSUFFICIENT_CREDITS in words. Not documented; to stop for nothing costs nothing.
 _NO_CREDIT = re.compile(
     r"\W*(error\W+)?(you have )?(insufficient|not enough) (credits?|balance|funds?)\b", re.IGNORECASE
