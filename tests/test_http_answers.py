@@ -874,10 +874,11 @@ def test_links_of_a_job_without_an_id_that_is_still_at_work_are_no_images(body: 
         READER.submission(given, early=True)
 
 
-def test_a_code_within_words_that_an_answer_quotes_is_none_of_its_own() -> None:
-    quoting = "The prompt 'a neon sign saying INSUFFICIENT_FUNDS' cannot be drawn"
-    submit_error(RequestRefused, 400, {"detail": quoting})
-    failed = READER.job_status(answer(200, {"status": "FAILURE", "error": quoting}))
+@pytest.mark.parametrize("quote", ["'", "", "`", '"'])
+def test_a_code_within_words_that_an_answer_repeats_is_none_of_its_own(quote: str) -> None:
+    words = f"The prompt {quote}a neon sign saying INSUFFICIENT_FUNDS{quote} cannot be drawn"
+    submit_error(RequestRefused, 400, {"detail": words})
+    failed = READER.job_status(answer(200, {"status": "FAILURE", "error": words}))
     assert isinstance(failed, Failed)
     assert failed.blocked is None
-    submit_error(CreditExhausted, 400, {"detail": "Refused: 'INSUFFICIENT_CREDITS'"})
+    submit_error(CreditExhausted, 400, {"detail": "Error: INSUFFICIENT_CREDITS. You can't go on, don't try."})

@@ -11,6 +11,7 @@ import struct
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -345,18 +346,23 @@ async def test_a_failed_tls_handshake_was_surely_not_accepted() -> None:
 
 async def test_a_submission_that_got_no_connection_of_a_full_pool_was_surely_not_accepted() -> None:
     arrived: list[bytes] = []
+    taken = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         arrived.append(await reader.readuntil(b"\r\n\r\n"))
+        taken.set()
         while await reader.read(1000):
             pass
 
-    async with raw(hang) as url, api(url, timeouts=SHORT, connections=1) as client:
-        submissions = (client.submit(a_request()) for _ in range(2))
-        first, second = await asyncio.gather(*submissions, return_exceptions=True)
-    assert isinstance(first, AnswerInDoubt)
-    assert isinstance(second, TryLater)
-    assert len(arrived) == 1
+    limits = replace(SHORT, status=30.0)
+    async with raw(hang) as url, api(url, timeouts=limits, connections=1) as client:
+        holding = asyncio.ensure_future(client.status(JOB))
+        await taken.wait()
+        with pytest.raises(TryLater):
+            await client.submit(a_request())
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+    assert [call.split()[0] for call in arrived] == [b"GET"]
 
 
 @pytest.mark.parametrize("status", [b"429 Too Many Requests", b"400 Bad Request", b"503 Busy\r\nRetry-After: 1"])

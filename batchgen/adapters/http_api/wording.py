@@ -38,8 +38,8 @@ _PASSING_CODES = frozenset(
         "INTERNAL_ERROR",
     }
 )
-#: Words in quotes, such as those of a prompt; a code alone is none.
-_SENTENCE = re.compile(r"""(?<!\w)'[^']*\s[^']*'(?!\w)|"[^"]*\s[^"]*\"""")
+#: What may stand before a code that stops the run: anywhere else it may be a word of the prompt.
+_BEFORE_A_CODE = re.compile(r"\W*(error\W+)?", re.IGNORECASE)
 #: How an answer begins that says INSUFFICIENT_CREDITS in words. Not documented; to stop for nothing costs nothing.
 _NO_CREDIT = re.compile(
     r"\W*(error\W+)?(you have )?(insufficient|not enough) (credits?|balance|funds?)\b", re.IGNORECASE
@@ -227,7 +227,9 @@ def _spellings(character: str) -> str:
 
 def _code_in(text: str) -> str:
     """The code that a message holds, or says in words; empty if none."""
-    known = _KNOWN_CODE.search(_SENTENCE.sub("", text))
+    known = _KNOWN_CODE.search(text)
+    if known and known[0].startswith("INSUFFICIENT_") and not _BEFORE_A_CODE.fullmatch(text, 0, known.start()):
+        return ""
     if known or _CODE.fullmatch(text):
         return known[0] if known else text
     return "INSUFFICIENT_CREDITS" if _NO_CREDIT.match(text) else ""
