@@ -12,7 +12,7 @@ import os
 import random
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from batchgen.flushing import flush_folder
 from batchgen.model import REJECTED_FOLDER, VerifiedImage
 
 _PART = ".part"
+#: Files that are written and flushed at the same time: the file system then flushes many with one write of its log.
+_AT_ONCE = 16
 #: Characters of the final name that the temporary one repeats; a name may be as long as the file system allows.
 _STEM_SHOWN = 40
 _REMEDIES = {
@@ -34,14 +36,8 @@ _REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenImage:
-    """An image that is written, and has its place only when it is settled."""
-
-    name: str  #: that it will have, relative to the batch folder, with forward slashes
-    path: Path
-    part: Path  #: where it is until then
-    handle: int  #: of the open file
+#: The file's stem, what it was found to be, and its bytes; as of `ports.ImageStore.keep`.
+ImageFile = tuple[str, VerifiedImage, bytes]
 
 
 class FileStore:
@@ -54,50 +50,46 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: set[Path] = set()  #: folders that are on disk already
+        self._writing = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="writing")  # its threads start when needed
 
     def keep(self, file_stem: str, image: VerifiedImage, content: bytes) -> str:
         """Write the image durably; see `ports.ImageStore`."""
-        written = self.write(file_stem, image, content)
-        (failed,) = self.settle([written])
-        if failed is not None:
-            raise failed
-        return written.name
+        (kept,) = self.keep_all([(file_stem, image, content)])
+        if isinstance(kept, StorageFailed):
+            raise kept
+        return kept
 
-    def write(self, file_stem: str, image: VerifiedImage, content: bytes) -> WrittenImage:
-        """Write the image under a temporary name; it is there for nobody until `settle` has placed it.
+    def keep_all(self, images: Sequence[ImageFile]) -> list[str | StorageFailed]:
+        """Write images durably; for each its name, or why it is not kept.
 
-        Raises:
-            StorageFailed: the disk does not take it; nothing is left of it.
+        Many at a time take little longer than one: the file system flushes them together.
         """
-        name = checked_name(file_stem, image.format)
-        path = self._folder / name
-        try:
-            self._make(path.parent)
-        except OSError as error:
-            raise _failed(path.parent, error) from error
-        part = _part_of(path)
-        try:
-            return WrittenImage(name=name, path=path, part=part, handle=_written(part, content))
-        except OSError as error:
-            _remove(part)
-            raise _failed(path, error) from error
-
-    def settle(self, images: Sequence[WrittenImage]) -> list[StorageFailed | None]:
-        """Put images in their places, so that they survive a power cut; for each, why it could not be, or None.
-
-        Many at a time cost little more than one: the first flush takes most of the others along.
-        """
-        troubles = [_placed_at_last(image) for image in images]
-        for folder in {image.path.parent for image in images}:
+        few = len(images) < 2
+        kept = list(map(self._placed, images) if few else self._writing.map(self._placed, images))
+        for folder in {path.parent for path in kept if isinstance(path, Path)}:
             try:
                 flush_folder(folder)
             except OSError as error:
                 failed = _failed(folder, error)
-                troubles = [
-                    trouble or (failed if image.path.parent == folder else None)
-                    for image, trouble in zip(images, troubles, strict=True)
-                ]
-        return troubles
+                kept = [failed if isinstance(path, Path) and path.parent == folder else path for path in kept]
+        return [path.relative_to(self._folder).as_posix() if isinstance(path, Path) else path for path in kept]
+
+    def _placed(self, file: ImageFile) -> Path | StorageFailed:
+        """Where the image lies, flushed; its folder is not yet."""
+        file_stem, image, content = file
+        try:
+            path = self._folder / checked_name(file_stem, image.format)
+            self._make(path.parent)
+        except StorageFailed as refused:
+            return refused
+        part = _part_of(path)
+        try:
+            _write_flushed(part, content)
+            part.replace(path)
+        except OSError as error:
+            _remove(part)
+            return _failed(path, error)
+        return path
 
     def set_aside(self, name: str) -> str | None:
         """Move a rejected image out of sight of the dataset's readers; gives its new name, or None if it is not there.
@@ -144,10 +136,13 @@ class FileStore:
         """The folder and those above it, each entry flushed to the disk."""
         if folder in self._known:
             return
-        if not folder.is_dir():
-            self._make(folder.parent)
-            folder.mkdir(exist_ok=True)
-            flush_folder(folder.parent)
+        try:
+            if not folder.is_dir():
+                self._make(folder.parent)
+                folder.mkdir(exist_ok=True)
+                flush_folder(folder.parent)
+        except OSError as error:
+            raise _failed(folder, error) from error
         self._known.add(folder)
 
 
@@ -174,11 +169,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         StorageFailed: the disk does not take it; at *path* is what was there before, or all of *content*.
     """
     with _placed(path) as part:
-        handle = _written(part, content)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _write_flushed(part, content)
 
 
 def copy_atomically(path: Path, source: Path) -> None:
@@ -206,37 +197,17 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
 
 
-def _written(path: Path, content: bytes) -> int:
-    """The handle of a new file that holds the content, which the system has begun to bring to the disk.
+def _write_flushed(path: Path, content: bytes) -> None:
+    """Make a new file that holds the content, and have it on the disk.
 
     Raises:
-        OSError: the disk does not take it; the handle is closed.
+        OSError: the disk does not take it; something of it may be there.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
+    with path.open("xb", buffering=0) as file:
         left = memoryview(content)
         while left:
-            left = left[os.write(handle, left) :]
-        if hasattr(os, "posix_fadvise"):  # Linux begins to write what it is told will not be needed
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _placed_at_last(image: WrittenImage) -> StorageFailed | None:
-    """Flush the image's file and give it its name; why not, if the disk says no."""
-    try:
-        try:
-            os.fsync(image.handle)
-        finally:
-            os.close(image.handle)
-        image.part.replace(image.path)
-    except OSError as error:
-        _remove(image.part)
-        return _failed(image.path, error)
-    return None
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
 
 
 def _remove(part: Path) -> None:

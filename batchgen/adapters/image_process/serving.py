@@ -1,6 +1,6 @@
-"""The far side: downloads, verifies, writes, flushes what is written by then together, and tells of each image.
+"""The far side: downloads, verifies, keeps what is verified by then together, and tells of each image.
 
-The loop downloads, one thread decodes, and another waits for the disk. All of it ends when the run does, however that
+The loop downloads, one thread decodes, and others wait for the disk. All of it ends when the run does, however that
 ends.
 """
 
@@ -15,11 +15,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from batchgen.adapters.image_process.frames import Broken, NotWritten, Order, Outcome, Unavailable, Unpacking, packed
 from batchgen.errors import ResultUnavailable, StorageFailed
-from batchgen.intake import Intake
+from batchgen.intake import Intake, Prepared
 from batchgen.model import VerifiedImage
 from batchgen.ports import SampleLink
 
@@ -39,20 +39,16 @@ class Hosts(Protocol):
 class Store(Protocol):
     """Where images are kept, many at a time; see `adapters.file_store.FileStore`."""
 
-    def write(self, file_stem: str, image: VerifiedImage, content: bytes) -> Any:
-        """Write the image under a temporary name; what it gives has the name that it will have."""
-
-    def settle(self, images: Sequence[Any]) -> Sequence[StorageFailed | None]:
-        """Put what was written in its place for good; for each, why not, or None."""
+    def keep_all(self, images: Sequence[tuple[str, VerifiedImage, bytes]]) -> Sequence[str | StorageFailed]:
+        """Write images durably; for each its name, or why it is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """An order that is done; where an image is written, but for the disk."""
+    """An order that is done, but for keeping what is prepared."""
 
     number: int
-    outcome: Outcome
-    written: Any = None  #: as of `Store.write`
+    outcome: Outcome | Prepared
 
 
 class Serving:
@@ -68,7 +64,7 @@ class Serving:
         self._decoding = ThreadPoolExecutor(1, thread_name_prefix="decoding")
         self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         self._under_way: set[asyncio.Task[None]] = set()
-        threading.Thread(target=self._settle_all, name="settling", daemon=True).start()
+        threading.Thread(target=self._keep_all, name="keeping", daemon=True).start()
 
     def take(self, order: Order) -> None:
         """Begin to do it."""
@@ -92,40 +88,44 @@ class Serving:
 
     def _take_in(self, order: Order, content: bytes) -> None:
         try:
-            done = self._taken_in(order, content)
+            done = _Done(order.number, self._taken_in(order, content))
         except ResultUnavailable as unusable:
             done = _Done(order.number, _told(unusable))
-        except StorageFailed as failed:
-            done = _Done(order.number, NotWritten(str(failed)))
         except Exception:  # noqa: BLE001  # told where it is told of bugs
             done = _Done(order.number, Broken(traceback.format_exc()))
         self._done.put(done)
 
-    def _taken_in(self, order: Order, content: bytes) -> _Done:
-        if not isinstance(order.link, SampleLink):
-            return _Done(order.number, self._intake.look(content))
-        prepared = self._intake.prepare(order.link, content)
-        written = self._store.write(prepared.file_stem, prepared.image, prepared.content)
-        return _Done(order.number, prepared.stored(written.name), written)
+    def _taken_in(self, order: Order, content: bytes) -> VerifiedImage | Prepared:
+        if isinstance(order.link, SampleLink):
+            return self._intake.prepare(order.link, content)
+        return self._intake.look(content)
 
-    def _settle_all(self) -> None:
+    def _keep_all(self) -> None:
         while True:
             try:
-                self._settle(_drained(self._done))
+                self._keep(_drained(self._done))
             except OSError:  # nobody listens any more
                 os._exit(0)
 
-    def _settle(self, done: Sequence[_Done]) -> None:
+    def _keep(self, done: Sequence[_Done]) -> None:
         if os.getppid() != self._run:
             os._exit(0)  # the run was killed, and another may work here: nothing more takes its place
-        written = [one for one in done if one.written is not None]
-        troubles = self._store.settle([one.written for one in written])
-        failed = {one.number: trouble for one, trouble in zip(written, troubles, strict=True) if trouble is not None}
+        prepared = [one.outcome for one in done if isinstance(one.outcome, Prepared)]
+        kept = iter(self._kept(prepared))
         for one in done:
-            trouble = failed.get(one.number)
-            outcome = one.outcome if trouble is None else NotWritten(str(trouble))
+            outcome = next(kept) if isinstance(one.outcome, Prepared) else one.outcome
             self._outcomes.write(packed((one.number, outcome)))
         self._outcomes.flush()
+
+    def _kept(self, prepared: Sequence[Prepared]) -> list[Outcome]:
+        try:
+            names = self._store.keep_all([(one.file_stem, one.image, one.content) for one in prepared])
+        except Exception:  # noqa: BLE001  # told where it is told of bugs
+            return [Broken(traceback.format_exc()) for _ in prepared]
+        return [
+            NotWritten(str(name)) if isinstance(name, StorageFailed) else one.stored(name)
+            for one, name in zip(prepared, names, strict=True)
+        ]
 
 
 class Orders(asyncio.Protocol):
