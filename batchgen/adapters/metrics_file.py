@@ -11,6 +11,7 @@ from pathlib import Path
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import Event, JobCompleted, Record, State, SubmitRefused
 from batchgen.model import Request, cost_of
+from batchgen.named_files import place_of
 from batchgen.ports import Observer, Progress
 
 #: Upper ends, in seconds, of the histogram of how long jobs take.
@@ -22,7 +23,7 @@ class MetricsFile(Observer):
     """Counts what a run tells it; `write` puts it into the file.
 
     Args:
-        path: the file; takes the place of one that is there.
+        path: the file; takes the place of one that is there, or that a link there leads to.
         batch_id: the label of every metric.
         price_per_image: in the account's currency; None: unknown.
         started_at: seconds since the epoch.
@@ -77,12 +78,14 @@ class MetricsFile(Observer):
         """Replace the file, whole or not at all. Called in any thread.
 
         Raises:
+            UsageError: something is there that is no file.
             StorageFailed: the disk does not take it.
         """
-        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        place = place_of(self._path, by="--metrics-file")
+        part = place.with_name(f".{place.name}.{os.getpid()}.part")
         try:
             part.write_text(self.text(), encoding="utf-8")
-            part.replace(self._path)
+            part.replace(place)
         except OSError as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
-from batchgen.errors import StorageFailed
+from batchgen.errors import BatchgenError, StorageFailed
 from batchgen.model import BatchFacts
 from batchgen.review import card, counting, croissant
 
@@ -41,7 +41,7 @@ async def kept_up_to_date(bring: Callable[[], None], *, every: float) -> AsyncIt
     """Have *bring* called now and then in a thread, for as long as the context lasts; never when it has ended.
 
     Args:
-        bring: raises StorageFailed if the disk does not take it; the next time may be better.
+        bring: raises an error of ours if it cannot be done now; the next time may be better.
         every: seconds from the end of one call to the next; 0: never.
     """
     over = asyncio.Event()
@@ -51,7 +51,7 @@ async def kept_up_to_date(bring: Callable[[], None], *, every: float) -> AsyncIt
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), every or None)
                 return
-            with contextlib.suppress(StorageFailed):
+            with contextlib.suppress(BatchgenError):
                 await asyncio.to_thread(bring)
 
     task = asyncio.create_task(repeated())

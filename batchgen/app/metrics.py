@@ -10,7 +10,7 @@ from batchgen.adapters.metrics_file import MetricsFile
 from batchgen.app.ending import Ending
 from batchgen.app.indexing import kept_up_to_date
 from batchgen.app.settings import Settings
-from batchgen.errors import StorageFailed
+from batchgen.errors import BatchgenError
 from batchgen.ports import Observer
 
 #: Seconds from one writing of the file to the next: half of what Prometheus commonly waits.
@@ -22,7 +22,8 @@ async def measured(settings: Settings, ending: Ending, observer: Observer) -> As
     """What counts the run that goes on within; nothing, if no file was named.
 
     Raises:
-        StorageFailed: on entry; the file cannot be written. Later that is told to the observer, and fails nothing.
+        UsageError, StorageFailed: on entry; it is no file, or cannot be written. Later that is told to the
+            observer, and fails nothing.
     """
     if settings.metrics_file is None:
         yield Observer()
@@ -41,5 +42,5 @@ async def measured(settings: Settings, ending: Ending, observer: Observer) -> As
         metrics.ended(ending.ended_at or ending.started_at, ending.exit_code)
         try:
             await asyncio.to_thread(metrics.write)
-        except StorageFailed as failed:
+        except BatchgenError as failed:
             observer.untold(str(failed))

@@ -21,6 +21,7 @@ from batchgen.manifest import Manifest, WordsOf, no_words, read_manifest
 from batchgen.manifest.frozen import SUFFIX, is_frozen
 from batchgen.manifest.names import shown
 from batchgen.model import RequestKey
+from batchgen.named_files import place_of
 from batchgen.planning import Plan
 from batchgen.profile import Role
 from batchgen.summary import PlanSummary, summarise
@@ -135,13 +136,14 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
     table = table_of(out)
     read_in, folder = read_for(manifest, None if table is not None else out, settings)
     if table is not None:
+        place = place_of(table, by="-o")
         _must_be_free(table, read_in)
     with contextlib.ExitStack() as stack:
         elsewhere, others = _elsewhere(stack, settings, folder)
         planned = Plan(read_in, limit=settings.limit, firsts=SpillingFirsts, elsewhere=elsewhere)
         summary = summarise(planned.entries(), price=read_in.price_per_image, prompts=SpillingFirsts())
         if table is not None:
-            _write(planned, table, summary, settings)
+            _write(planned, place, summary, settings)
     account = Account(budget=read_in.budget, price_per_image=read_in.price_per_image)
     to_submit = summary.samples
     if table is None and account.left is not None and folder.journal.is_file():
@@ -220,10 +222,10 @@ def _is_batch(folder: Path) -> bool:
     return kept.journal.exists() or kept.plan.exists()
 
 
-def _write(planned: Plan, table: Path, summary: PlanSummary, settings: Settings) -> None:
+def _write(planned: Plan, place: Path, summary: PlanSummary, settings: Settings) -> None:
     manifest = planned.manifest
-    with replacing(table.resolve()) as part:  # of a link, what it leads to
-        if table.suffix.lower() == SUFFIX:
+    with replacing(place) as part:
+        if place.suffix.lower() == SUFFIX:
             from batchgen.adapters.plan_file import freeze  # brings pyarrow, which few plans need
             from batchgen.app.freezing import origin
 

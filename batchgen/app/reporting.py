@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from batchgen.adapters.file_store import write_atomically
 from batchgen.app.folder import BatchFolder
 from batchgen.errors import StorageFailed, UsageError
+from batchgen.named_files import place_of
 from batchgen.review import contact_sheet, difference, difference_page, labelled_grid
 from batchgen.review import report as pages
 from batchgen.review.difference import Difference
@@ -70,12 +72,12 @@ def draw_contact_sheet(
         cell: width and height of each in pixels.
 
     Raises:
-        UsageError: no image is stored yet, or the ending is of no known format.
+        UsageError: no image is stored yet, the ending is of no known format, or something else than a file is there.
         StorageFailed: the batch cannot be read, or the picture not written.
     """
-    _must_be_picture(picture)
+    place = _picture(picture)
     sheet = contact_sheet.draw(_with_index(out).index, columns=columns, at_most=at_most, cell=cell)
-    _save(sheet, picture)
+    _save(sheet, picture, place)
 
 
 def draw_labelled_grid(
@@ -97,13 +99,14 @@ def draw_labelled_grid(
         cell: width and height of each in pixels.
 
     Raises:
-        UsageError: there is no such facet or value, or the picture would be too large or has no known ending.
+        UsageError: there is no such facet or value, or the picture would be too large, has no known ending, or would
+            take the place of something else than a file.
         StorageFailed: the batch cannot be read, or the picture not written.
     """
-    _must_be_picture(picture)
+    place = _picture(picture)
     folder = _with_index(out).root
     cells = labelled_grid.lay_out(folder, x=x, y=y, select=select)
-    _save(labelled_grid.draw(folder, cells, cell=cell), picture)
+    _save(labelled_grid.draw(folder, cells, cell=cell), picture, place)
     return cells
 
 
@@ -115,13 +118,14 @@ def diff(before: Path | str, after: Path | str, *, page: Path | str | None = Non
         page: HTML file to write, with thumbnails inside.
 
     Raises:
-        UsageError: a folder holds no index yet.
+        UsageError: a folder holds no index yet, or something else than a file is where the page is to be.
         StorageFailed: a batch cannot be read, or the disk does not take the page.
     """
     folders = _with_index(before).root, _with_index(after).root
+    place = None if page is None else place_of(page, by="--html")
     found = difference.compare(*folders)
-    if page is not None:
-        _write(Path(page), difference_page.make(*folders, found))
+    if place is not None:
+        _write(place, difference_page.make(*folders, found))
     return found
 
 
@@ -140,13 +144,21 @@ def _write(path: Path, content: bytes) -> None:
     write_atomically(path, content)
 
 
-def _must_be_picture(picture: Path | str) -> None:
-    if Path(picture).suffix.lower() not in Image.registered_extensions():
-        raise UsageError(f"{picture} has no ending of a known picture format; write .png, .jpg or .webp.")
+def _picture(named: Path | str) -> Path:
+    """Where the picture is to be put.
+
+    Raises:
+        UsageError: something else is there, or the ending is of no known format.
+    """
+    if Path(named).suffix.lower() not in Image.registered_extensions():
+        raise UsageError(f"{named} has no ending of a known picture format; write .png, .jpg or .webp.")
+    return place_of(named, by="PICTURE")
 
 
-def _save(sheet: Image.Image, picture: Path | str) -> None:
+def _save(sheet: Image.Image, named: Path | str, place: Path) -> None:
+    content = io.BytesIO()
     try:
-        sheet.save(picture)
-    except (ValueError, OSError) as error:
-        raise StorageFailed(f"The picture {picture} cannot be written: {error}.") from error
+        sheet.save(content, Image.registered_extensions()[Path(named).suffix.lower()])
+    except (ValueError, OSError) as error:  # a format that cannot be written, or not in these colours or this size
+        raise StorageFailed(f"The picture {named} cannot be written: {error}.") from error
+    _write(place, content.getvalue())

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from batchgen.errors import ExportBusy, UsageError
 from batchgen.export.working import MAKING, Working, disk, flush
 from batchgen.flushing import flush_folder
+from batchgen.named_files import place_of
 
 #: Says what an export was made from; hidden, so that no loader takes it for data.
 MARKER = ".batchgen-export.json"
@@ -57,6 +58,8 @@ class Destination:
         self._refuse_overlap(batch.resolve())
         if single_file and self.path.is_dir():
             raise UsageError(f"{path} is a folder; name the file to write, such as {path / 'images.jsonl'}.")
+        if single_file:
+            self.path = place_of(path, by="DEST")
         if not single_file and self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{path} is a file; name a folder that is not there yet.")
         self.folder = self.path.with_name(f".{self.path.name}.part")
