@@ -143,6 +143,29 @@ def test_a_reader_that_has_gone_changes_no_exit_code(folder: Path) -> None:
     assert (done.returncode, full.returncode, full.stderr) == (0, 0, b"")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("full", ["2>/dev/full", ">/dev/full 2>/dev/full"])
+def test_a_good_run_ends_with_0_though_nothing_of_it_can_be_said(folder: Path, full: str, unbuffered: str) -> None:
+    command = f"{sys.executable} -m batchgen run small.yaml -o out {full}"
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert ("2 of 2 images stored" in done.stdout) is (not full.startswith(">"))
+
+
+@pytest.mark.parametrize(("asked", "code"), [("run --help", 0), ("--version", 0), ("", 2)])
+def test_help_that_cannot_be_shown_is_no_bug(folder: Path, asked: str, code: int) -> None:
+    nowhere = (">/dev/full", "2>/dev/full >&2", "| true; exit ${PIPESTATUS[0]}")
+    for place, unbuffered in ((nowhere[0], "1"), *((place, "") for place in nowhere)):
+        command = f"{sys.executable} -m batchgen {asked} {place}"
+        environment = os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, b"a bug in batchgen:" in done.stderr) == (code, False), (place, unbuffered)
+    assert not list(folder.glob("batchgen-bug-*"))
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_caller_that_has_closed_the_standard_handles_changes_nothing(folder: Path, closed: str) -> None:
     command = f"{sys.executable} -m batchgen run small.yaml -o out {closed}"

@@ -18,7 +18,7 @@ from batchgen.cli.exporting import FORMATS, choosing, formatting
 from batchgen.cli.flags import completing, doubting, duration, planning, rate, retry, shared, telling
 from batchgen.cli.naming import begin_in_utf8, must_be_utf8
 from batchgen.cli.reviewing import diff, grid, report
-from batchgen.cli.speech import complain, say, tell
+from batchgen.cli.speech import complain, let_go, say, tell
 from batchgen.cli.standing import clean, history, status
 from batchgen.errors import BatchgenError, ManifestError
 from batchgen.signals import EXIT_CODES, end_in_order, hear_no_more
@@ -289,15 +289,22 @@ def main() -> NoReturn:
         code = EXIT_CODES[signal.SIGINT]
     finally:
         hear_no_more()
+        for stream in (sys.stdout, sys.stderr):
+            let_go(stream)
     sys.exit(code)
 
 
 def _exit_code() -> int:
+    stdout = sys.stdout
     try:
         must_be_utf8(sys.argv)
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
+    except SystemExit:
+        if sys.stdout is not stdout:  # click has put another there, for nobody reads its help
+            return 0
+        raise
     except click.ClickException as error:
         if "--json" in sys.argv:
             say({"error": error.format_message(), "exit_code": 2})
@@ -310,9 +317,19 @@ def _exit_code() -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_CODES[signal.SIGINT]
     except Exception as bug:  # noqa: BLE001  # the last resort: a bug is reported, not thrown at the user
+        if isinstance(bug, OSError) and _was_printing_help(bug):
+            return 0
         _report(bug)
         return 1
     return 0
+
+
+def _was_printing_help(error: OSError) -> bool:
+    """Whether it comes of what click itself prints: help, and the version. All else is said by `speech`."""
+    from traceback import walk_tb
+
+    *_, (last, _) = walk_tb(error.__traceback__)
+    return last.f_globals.get("__name__") == "click.utils"
 
 
 def _say_error(error: BatchgenError) -> None:

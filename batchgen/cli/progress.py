@@ -11,6 +11,7 @@ from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
+from batchgen.cli.speech import put
 from batchgen.lifecycle import Event, Record, State
 from batchgen.model import Request
 from batchgen.ports import Observer, Progress
@@ -109,7 +110,7 @@ class ProgressView(Observer):
 
     def untold(self, reason: str) -> None:
         """Say so, however quiet it is to be: nobody else will."""
-        print(f"batchgen: {reason}", file=self._stream, flush=True)
+        put(f"batchgen: {reason}", self._stream)
 
     def _refresh(self) -> None:
         if self._bar is not None:
@@ -138,7 +139,7 @@ class ProgressView(Observer):
             return
         if self._bar is not None:
             self._bar.clear()
-        print(text, file=self._stream, flush=True)
+        put(text, self._stream)
         if self._bar is not None:
             self._bar.refresh()
 
