@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,12 +19,14 @@ from batchgen import Settings
 from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.cleaning import OldBatch, clean
+from batchgen.app.disputing import listed
 from batchgen.cli.words.cleaning import size
 from batchgen.simulator import Behaviour, Fault, Faults, Fixed, Simulator, background
 from tests.test_cli import batchgen as command
 from tests.test_only_new import Nights
 
 DAY = 86_400.0
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -66,7 +70,8 @@ def test_old_batches_are_listed_and_removed_only_if_that_is_said(nights: Nights)
     assert len(list((old / "images").iterdir())) == 2
     assert fates(list(clean(outputs, older_than=30 * DAY, remove=True))) == {old.name: "removed", young.name: "young"}
     left = sorted(path.relative_to(old).as_posix() for path in old.rglob("*") if path.is_file())
-    assert left == [".batchgen/cleaned", ".batchgen/last-run.json", ".batchgen/lock", ".batchgen/plan.parquet"]
+    told = ["cleaned", "history.jsonl", "last-run.json", "lock", "plan.parquet"]
+    assert left == [f".batchgen/{name}" for name in told]
     assert (young / "metadata.parquet").is_file()
 
 
@@ -169,13 +174,102 @@ def test_links_are_never_followed_out_of_the_folder(nights: Nights) -> None:
     assert not (old / "album").is_symlink()
 
 
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_removal_that_dies_at_any_step_is_ended_by_the_next(nights: Nights, forget: bool) -> None:
+    nights.table(3)
+    old = nights.run(1).out
+    age(old, 40)
+    copies = nights.folder / "copies"
+    program = [sys.executable, "-m", "tests.cleaning_points", str(old), str(copies), *(["--forget"] if forget else [])]
+    died = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert died.returncode == 0, died.stderr
+    steps = sorted(copies.iterdir(), key=lambda path: int(path.name))
+    assert len(steps) > 15
+    for outputs in steps:
+        asked = outputs / "night" if int(outputs.name) % 2 else outputs  # the folder of batches, or the batch itself
+        if asked.exists() or any(outputs.iterdir()):  # the last died of nothing
+            clean(asked, older_than=30 * DAY, remove=True, forget=forget)
+        left = sorted(path.name for path in outputs.rglob("*") if path.is_file())
+        told = ["cleaned", "history.jsonl", "last-run.json", "lock", "plan.parquet"]
+        assert [name for name in left if name != "owner.json"] == ([] if forget else told), outputs
+        assert forget is not (outputs / "night").exists(), outputs
+
+
+def test_what_is_left_of_a_batch_that_was_to_be_forgotten_goes_without_being_told_again(nights: Nights) -> None:
+    nights.table(1)
+    old = nights.run(1).out
+    outputs = old.parent
+    old.rename(outputs / ".night-1.0123abcd.cleaned")  # young by its files, but it was to go
+    (outputs / ".night-2.0123abcd.cleaned/images").mkdir(parents=True)
+    (outputs / ".night-3.0123abcd.cleaned").mkdir()
+    (outputs / ".night-4.0123abcd.cleaned").mkdir()
+    (outputs / ".night-4.0123abcd.cleaned/notes.txt").write_text("mine")
+    assert not any(one.removed for one in clean(outputs, remove=True))
+    found = fates(clean(outputs, older_than=DAY, remove=True))
+    assert [found[f".night-{n}.0123abcd.cleaned"] for n in (1, 2, 3)] == ["removed"] * 3
+    assert found[".night-4.0123abcd.cleaned"] == "notes.txt lies in it, which is none of its own"
+    assert [path.name for path in outputs.iterdir()] == [".night-4.0123abcd.cleaned"]
+
+
+@pytest.mark.parametrize("content", ['{"disputes": 3}', '{"disputes": [3]}', '{"disputes": [{}]}', "[]", "{", "\0"])
+def test_a_damaged_list_of_disputes_is_told_and_keeps_that_batch_alone(nights: Nights, content: str) -> None:
+    nights.table(1)
+    damaged = nights.run(1).out
+    nights.table(2)
+    whole = nights.run(2).out
+    for out in (damaged, whole):
+        age(out, 40)
+    clean(damaged, older_than=DAY, remove=True)
+    (damaged / ".batchgen/disputes.json").write_text(content)
+    age_of_files = time.time() - 40 * DAY
+    os.utime(damaged / ".batchgen/cleaned", (age_of_files, age_of_files))
+    with pytest.raises(batchgen.StorageFailed, match=r"disputes.json cannot be read: .* Put it back from a backup"):
+        listed(damaged)
+    found = fates(clean(damaged.parent, older_than=30 * DAY, remove=True, forget=True))
+    assert (found[whole.name], "disputes.json cannot be read" in found[damaged.name]) == ("removed", True)
+
+
+def test_what_desktops_put_into_folders_keeps_no_batch(nights: Nights) -> None:
+    nights.table(1)
+    out = nights.run(1).out
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._README.md", "images/.DS_Store"):
+        (out / name).write_text("")
+    (out / "._mine").mkdir()
+    age(out, 40)
+    assert fates(clean(out, older_than=DAY, remove=True)) == {out.name: "._mine lies in it, which is none of its own"}
+    (out / "._mine").rmdir()
+    assert fates(clean(out, older_than=DAY, remove=True)) == {out.name: "removed"}
+    assert [path.name for path in out.iterdir()] == [".batchgen"]
+
+
+def test_tables_of_splits_are_the_batchs_own(nights: Nights) -> None:
+    nights.table(4)
+    with nights.manifest.open("a") as manifest:
+        manifest.write("split: {train: 0.5, test: 0.5}\n")
+    out = nights.run(1).out
+    assert list(out.glob("split+*"))
+    age(out, 40)
+    assert fates(clean(out, older_than=DAY, remove=True)) == {out.name: "removed"}
+
+
+def test_the_history_of_a_batch_that_was_cleaned_away_is_still_told(nights: Nights) -> None:
+    nights.table(1)
+    out = nights.run(1).out
+    age(out, 40)
+    clean(out, older_than=DAY, remove=True)
+    told = command("history", str(out), folder=nights.folder)
+    assert (told.returncode, "1 run" in told.stdout, "cleaned away" in told.stdout) == (0, True, True)
+    assert json.loads(command("history", str(out), "--json", folder=nights.folder).stdout)["cleaned"] is True
+    (out / ".batchgen/history.jsonl").unlink()
+    assert "0 runs" in command("history", str(out), folder=nights.folder).stdout
+
+
 @pytest.mark.parametrize("gone", [("journal.sqlite",), ()], ids=["after the journal", "before it"])
 def test_a_removal_that_was_cut_short_is_ended_by_the_next(nights: Nights, gone: tuple[str, ...]) -> None:
     nights.table(2)
     old = nights.run(1).out
     age(old, 40)
-    (old / ".batchgen/cleaned").write_text("")
-    os.utime(old / ".batchgen/cleaned", (1, 1))
+    (old / ".batchgen/cleaned").write_text("")  # young, as it would be
     for name in gone:
         (old / ".batchgen" / name).unlink()
     assert fates(list(clean(old, older_than=DAY, remove=True))) == {old.name: "removed"}

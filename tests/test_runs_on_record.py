@@ -124,7 +124,7 @@ def test_the_history_has_runs_that_ended_runs_that_were_killed_and_the_one_that_
     ended = history(place.out)
     assert [run.exit_code for run in ended] == [6, None, 143]
     assert sorted(ended, key=lambda run: run.started_at) == ended
-    text = history_text("out", ended).splitlines()
+    text = history_text("out", ended, cleaned=False).splitlines()
     assert text[0] == "out: 3 runs; times in UTC"
     assert "cut off" in text[3]
     assert all(len(line) <= 80 for line in text)

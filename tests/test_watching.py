@@ -26,6 +26,7 @@ from batchgen.cli.words.phrases import cut
 from batchgen.lifecycle import State
 from batchgen.model import FailureKind
 from batchgen.simulator import Simulator, background
+from tests.test_cli import batchgen as command
 from tests.test_interruptions import started
 from tests.test_run import Place
 
@@ -55,6 +56,12 @@ def on_a_terminal(command: list[str], *, rows: int, columns: int) -> str:
             pass
     os.close(ours)
     return seen.decode()
+
+
+def test_a_folder_that_is_not_there_is_told_so(tmp_path: Path) -> None:
+    for words in (("status",), ("status", "--watch"), ("history",)):
+        done = command(*words, "nowhere", folder=tmp_path)
+        assert (done.returncode, done.stderr) == (2, "batchgen: There is no folder nowhere. Name a batch folder.\n")
 
 
 def test_a_watcher_sees_the_run_at_work_and_leaves_with_it(place: Place) -> None:

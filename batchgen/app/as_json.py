@@ -13,6 +13,12 @@ if TYPE_CHECKING:  # what they bring takes its time, and `plan` does without it
     from batchgen.model import Request
 
 
+#: What is told of a dispute.
+DISPUTE_NAMES = (
+    "submitted_at", "kind", "accepted", "job_id", "images", "cost", "prompt", "request_key", "http_status", "message",
+)  # fmt: skip
+
+
 def request_json(request: Request) -> dict[str, Any]:
     """A request as machines are told of it."""
     return {

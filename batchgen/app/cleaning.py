@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from batchgen.adapters.file_store import write_atomically
 from batchgen.adapters.folder_lock import FolderLock, is_held
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.disputing import keep, listed
 from batchgen.app.folder import BatchFolder
+from batchgen.app.removing import being_forgotten, empty, is_being_forgotten, left_to_remove, mark
+from batchgen.app.removing import forget as forget_all
 from batchgen.errors import BatchgenError, FolderBusy, StorageFailed, UsageError
+from batchgen.index import split_table
 from batchgen.lifecycle import ENDED, State
 
 _WORKING = "a run is working on it"
+#: Files that macOS and Windows put into folders, unasked.
+_OF_DESKTOPS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +63,12 @@ def clean(
 
 
 def _batches(folder: Path) -> Iterator[BatchFolder]:
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}. Name the folder in which your batches lie.")
     try:
-        places = [folder] if _is_batch(folder) else sorted(filter(_is_batch, folder.iterdir()))
+        places = list(being_forgotten(folder))  # of a removal of that very batch, which was cut short
+        if not folder.is_dir() and not places:
+            raise UsageError(f"There is no folder {folder}. Name the folder in which your batches lie.")
+        if folder.is_dir():
+            places += [folder] if _is_batch(folder) else sorted(filter(_is_batch, folder.iterdir()))
     except OSError as error:
         raise StorageFailed(f"{folder} cannot be read: {error.strerror}. Make it readable.") from error
     yield from map(BatchFolder, places)
@@ -72,7 +76,9 @@ def _batches(folder: Path) -> Iterator[BatchFolder]:
 
 def _is_batch(path: Path) -> bool:
     there = BatchFolder(path)
-    return any(file.exists() for file in (there.journal, there.plan, there.cleaned))
+    return (is_being_forgotten(path) and path.is_dir()) or any(
+        file.exists() for file in (there.journal, there.plan, there.cleaned)
+    )
 
 
 def _seen(folder: BatchFolder, now: float, older_than: float | None, *, forget: bool, held: bool = False) -> OldBatch:
@@ -80,11 +86,13 @@ def _seen(folder: BatchFolder, now: float, older_than: float | None, *, forget: 
     Args:
         held: whether we hold it.
     """
+    if is_being_forgotten(folder.root):
+        return _left_over(folder, older_than, held=held)
     try:
         cleaned, happened, kept_for = folder.cleaned.is_file(), _last_happening(folder), _reason(folder, held=held)
     except (BatchgenError, OSError) as error:
         return OldBatch(out=folder.root, kept_for=f"cannot be read: {error}")
-    if cleaned and kept_for is None and not forget and not folder.journal.exists() and not folder.index.exists():
+    if cleaned and kept_for is None and not forget and not left_to_remove(folder):
         kept_for = "cleaned: nothing but its plan is left"
     age = max(0.0, now - happened)
     old = kept_for is None and older_than is not None and age > older_than
@@ -103,14 +111,22 @@ def _seen(folder: BatchFolder, now: float, older_than: float | None, *, forget: 
     )
 
 
+def _left_over(folder: BatchFolder, older_than: float | None, *, held: bool) -> OldBatch:
+    """Of a batch that was old and to be forgotten when it was removed: it is so still, whenever that was cut short."""
+    kept_for = _in_the_way(folder, held=held)
+    return OldBatch(
+        out=folder.root,
+        bytes=_size(folder.root),
+        kept_for=kept_for,
+        old=kept_for is None and older_than is not None,
+        cleaned=True,
+    )
+
+
 def _reason(folder: BatchFolder, *, held: bool) -> str | None:
     """Why the batch stays; None if it is done."""
-    if folder.root.is_symlink() or folder.state.is_symlink():
-        return "a link: remove what it leads to where that lies"
-    if not held and is_held(folder.root):
-        return _WORKING
-    if (other := _not_its_own(folder)) is not None:
-        return f"{other} lies in it, which is none of its own"
+    if (other := _in_the_way(folder, held=held)) is not None:
+        return other
     if folder.cleaned.is_file():
         return None
     if not folder.journal.is_file():
@@ -127,18 +143,38 @@ def _reason(folder: BatchFolder, *, held: bool) -> str | None:
     return f"{max(left, under_way):,} not finished" if left > 0 or under_way else None
 
 
+def _in_the_way(folder: BatchFolder, *, held: bool) -> str | None:
+    """Why it stays, whatever it is; None if there is nothing."""
+    if folder.root.is_symlink() or folder.state.is_symlink():
+        return "a link: remove what it leads to where that lies"
+    if not held and is_held(folder.root):
+        return _WORKING
+    if (other := _not_its_own(folder)) is not None:
+        return f"{other} lies in it, which is none of its own"
+    return None
+
+
 def _not_its_own(folder: BatchFolder) -> str | None:
     """What no run of the batch has put there: another batch, an export, whatever people keep."""
     own = {folder.state, folder.index, folder.root / "images", folder.card, folder.croissant, folder.report}
     for path in sorted(folder.root.iterdir()):
-        if path not in own and path.suffix != ".part" and not path.is_symlink():  # nothing is lost with a link
+        if not (path in own or path.match(split_table("*")) or _is_nobodys(path)):
             return path.name
     return next((place for place, _, _ in os.walk(folder.root / "images") if _is_batch(Path(place))), None)
 
 
+def _is_nobodys(path: Path) -> bool:
+    """Whether nothing is lost with it: a link, a file that was not finished, or what desktops put into every folder."""
+    if path.is_symlink() or path.suffix == ".part":
+        return True
+    return path.is_file() and (path.name in _OF_DESKTOPS or path.name.startswith("._"))
+
+
 def _last_happening(folder: BatchFolder) -> float:
     """When anything happened to the batch: seconds since the epoch."""
-    files = (folder.last_run, folder.plan, folder.cleaned, folder.index)
+    files = [folder.last_run, folder.plan, folder.index]
+    if folder.cleaned.is_file() and not left_to_remove(folder):  # a removal that was cut short is not a new beginning
+        files.append(folder.cleaned)
     times = [file.stat().st_mtime for file in files if file.is_file()]
     if folder.journal.is_file():
         with JournalView(folder.journal) as journal:
@@ -168,31 +204,11 @@ def _removed(batch: OldBatch, now: float, older_than: float | None, *, forget: b
             return again
         if not again.cleaned:  # a removal that was cut short has kept them
             keep(folder)
-        # From here on no run goes on with it, whatever becomes of us.
-        write_atomically(folder.cleaned, b"Removed by `batchgen clean`. The plan says what the batch had.\n")
+        mark(folder)
         try:
-            if forget:
-                away = folder.root.with_name(f".{folder.root.name}.{secrets.token_hex(4)}.cleaned")
-                folder.root.rename(away)
-                shutil.rmtree(away)
-            else:
-                _empty(folder)
+            (forget_all if forget or is_being_forgotten(folder.root) else empty)(folder)
         except OSError as error:
             raise StorageFailed(
                 f"{error.filename or folder.root} cannot be removed: {error.strerror}. Mend that, and clean again."
             ) from error
-    return replace(again, cleaned=not forget, removed=True)
-
-
-def _empty(folder: BatchFolder) -> None:
-    """Remove everything but the plan, what says so, and the lock that is held. Links are removed, and not followed."""
-    stay = {folder.plan, folder.disputes, folder.cleaned, folder.last_run, folder.state / "lock"}
-    journal_first = sorted(folder.state.glob(f"{folder.journal.name}*"), reverse=True)
-    rest = [path for place in (folder.state, folder.root) for path in place.iterdir() if path != folder.state]
-    for path in (*journal_first, *rest):
-        if path in stay:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    return replace(again, cleaned=folder.cleaned.is_file(), removed=True)

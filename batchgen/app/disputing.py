@@ -11,7 +11,7 @@ from typing import Any
 from batchgen.adapters.file_store import write_atomically
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.accounting import price_per_image
-from batchgen.app.as_json import dispute_json
+from batchgen.app.as_json import DISPUTE_NAMES, dispute_json
 from batchgen.app.folder import BatchFolder
 from batchgen.app.opening import KnownBatch
 from batchgen.app.standing import moment
@@ -80,12 +80,12 @@ def listed(out: Path | str) -> list[dict[str, Any]]:
     if not folder.cleaned.is_file():
         return [dispute_json(one) for one in disputed(out)]
     try:
-        kept: list[dict[str, Any]] = json.loads(folder.disputes.read_text(encoding="utf-8"))["disputes"]
+        kept = json.loads(folder.disputes.read_text(encoding="utf-8"))["disputes"]
+        return [{name: one[name] for name in DISPUTE_NAMES} for one in kept]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageFailed(f"{folder.disputes} cannot be read: {error}. Put it back from a backup.") from error
-    return kept
 
 
 def keep(folder: BatchFolder) -> None:

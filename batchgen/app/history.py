@@ -35,22 +35,30 @@ class PastRun:
 def history(out: Path | str) -> Sequence[PastRun]:
     """Every run of the batch in a folder, oldest first.
 
-    Those that ended are told as they put themselves down; of those that were cut off the journal knows the beginning.
+    Those that ended are told as they put themselves down; of those that were cut off the journal knows the beginning,
+    until the batch is cleaned away.
 
     Raises:
         UsageError: the folder holds no batch.
         StorageFailed: it cannot be read.
     """
     folder = BatchFolder(Path(out))
+    ended = {run.run_id: run for run in _ended(folder)}
+    if folder.cleaned.is_file() and not folder.journal.exists():
+        return sorted(ended.values(), key=lambda run: run.started_at)
     with JournalView(folder.journal) as journal:
         running = is_held(folder.root)
         begun = [PastRun(run_id=run_id, started_at=moment(at)) for run_id, at in journal.runs()]
-    ended = {run.run_id: run for run in _ended(folder)}
     runs = {run.run_id: run for run in begun} | ended
     newest = begun[-1].run_id if begun else None
     if running and newest is not None and newest not in ended:
         runs[newest] = PastRun(run_id=newest, started_at=runs[newest].started_at, running=True)
     return sorted(runs.values(), key=lambda run: run.started_at)
+
+
+def is_cleaned(out: Path | str) -> bool:
+    """Whether the batch in a folder is cleaned away, but for its plan."""
+    return BatchFolder(Path(out)).cleaned.is_file()
 
 
 def _ended(folder: BatchFolder) -> Iterator[PastRun]:

@@ -67,10 +67,12 @@ def _watch(out: str, *, every: float, as_json: bool, quiet: bool) -> None:
 def history(out: str, as_json: bool, quiet: bool, verbose: int) -> None:
     """List the runs of the batch in OUT: when, how long, what they did, and how they ended."""
     from batchgen.app.history import history as runs_of
+    from batchgen.app.history import is_cleaned
     from batchgen.cli import words
 
-    runs = runs_of(out)
-    tell(words.history_json(out, runs) if as_json else None, words.history_text(out, runs), quiet=quiet)
+    runs, cleaned = runs_of(out), is_cleaned(out)
+    text = words.history_text(out, runs, cleaned=cleaned)
+    tell(words.history_json(out, runs, cleaned=cleaned) if as_json else None, text, quiet=quiet)
 
 
 @click.command()

@@ -78,6 +78,8 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def connect_to_look(path: Path) -> sqlite3.Connection:
     """The journal at *path*, read only."""
+    if not path.parent.parent.is_dir():
+        raise UsageError(f"There is no folder {path.parent.parent}. Name a batch folder.")
     if not path.is_file():
         raise UsageError(f"{path.parent.parent} holds no batch: {path.name} is missing. Name a batch folder.")
     with translated(path):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from batchgen.app.as_json import DISPUTE_NAMES
 from batchgen.cli.words.phrases import money, plural
 from batchgen.soundness import Flaw, Remedy
 
@@ -101,20 +102,15 @@ def readers_json(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 
 #: Columns of the report on disputes, in order.
-_DISPUTE_COLUMNS = (
-    "submitted_at", "kind", "accepted", "job_id", "images", "cost", "prompt", "request_key", "http_status", "message",
-)  # fmt: skip
-
-
 def disputes_csv(listed: Sequence[Mapping[str, Any]]) -> str:
     """What `status --disputes` says: a table with a header, harmless in spreadsheets."""
     from batchgen.export.lines import spreadsheet_cell
 
     text = StringIO()
     table = csv.writer(text)
-    table.writerow(_DISPUTE_COLUMNS)
+    table.writerow(DISPUTE_NAMES)
     for cells in listed:
-        table.writerow(spreadsheet_cell(cells[name]) for name in _DISPUTE_COLUMNS)
+        table.writerow(spreadsheet_cell(cells[name]) for name in DISPUTE_NAMES)
     return text.getvalue().removesuffix("\r\n")
 
 

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 _COLUMNS = "{:<19}  {:>8}  {:>8}  {:>6}  {:>6}  {:>6}  {}"
 
 
-def history_text(out: str, runs: Sequence[PastRun]) -> str:
+def history_text(out: str, runs: Sequence[PastRun], *, cleaned: bool) -> str:
     """What `history` says: a line a run, oldest first."""
-    lines = [f"{out}: {plural(len(runs), 'run')}; times in UTC"]
+    gone = "; cleaned away, and with it who was cut off" if cleaned else ""
+    lines = [f"{out}: {plural(len(runs), 'run')}; times in UTC{gone}"]
     if runs:
         lines.append(_COLUMNS.format("started", "took", "exit", "posts", "stored", "failed", "why"))
     return "\n".join([*lines, *map(_line, runs)])
@@ -47,9 +48,9 @@ def took(time: timedelta) -> str:
     return f"{seconds // 3_600}h {seconds % 3_600 // 60:02d}m"
 
 
-def history_json(out: str, runs: Sequence[PastRun]) -> dict[str, Any]:
+def history_json(out: str, runs: Sequence[PastRun], *, cleaned: bool) -> dict[str, Any]:
     """What `history --json` says."""
-    return {"out": out, "runs": list(map(_run_json, runs))}
+    return {"out": out, "cleaned": cleaned, "runs": list(map(_run_json, runs))}
 
 
 def _run_json(run: PastRun) -> dict[str, Any]:
