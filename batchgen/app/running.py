@@ -8,7 +8,7 @@ import json
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +24,7 @@ from batchgen.adapters.run_log import RunLog
 from batchgen.adapters.scorers import InstalledScorer
 from batchgen.app import accounting
 from batchgen.app.announcing import Announced, announced
+from batchgen.app.built_in import hosted
 from batchgen.app.completion import arranged
 from batchgen.app.earlier import others, unfinished
 from batchgen.app.ending import Ending
@@ -42,7 +43,7 @@ from batchgen.app.result import RunResult
 from batchgen.app.rounds import Rounds
 from batchgen.app.screened import was_screened
 from batchgen.app.screening import Note, Screening, scorers_for
-from batchgen.app.settings import SIMULATOR_KEY, Settings, find_key
+from batchgen.app.settings import Settings, find_key
 from batchgen.app.switch import StopSwitch
 from batchgen.budget import Account
 from batchgen.checks import Checks
@@ -290,13 +291,13 @@ async def _carry(
     key = find_key(profile)
     await asyncio.to_thread(FileStore(batch.folder.root).sweep)
     limits = _limits(batch)
-    with _host(batch) as base_url:
+    with hosted(profile, base_url=batch.settings.base_url, folder=batch.folder) as host:
         open_at_once = limits.concurrency + 64
         async with (
-            arranged(batch.manifest, batch.settings, base_url=base_url) as arrangement,
-            HTTPImageAPI(profile, key=key, base_url=base_url, connections=open_at_once) as api,
+            arranged(batch.manifest, batch.settings, base_url=host.base_url) as arrangement,
+            HTTPImageAPI(profile, key=key, base_url=host.base_url, connections=open_at_once) as api,
             image_processes(
-                batch.manifest, batch.settings, folder=batch.folder, base_url=base_url, clean=api.without_secrets
+                batch.manifest, batch.settings, folder=batch.folder, base_url=host.base_url, clean=api.without_secrets
             ) as images,
         ):
             if arrangement.secret is not None:
@@ -304,7 +305,7 @@ async def _carry(
             ports = Ports(
                 api=api,
                 journal=journal,
-                images=images,
+                images=host.fetching(images),
                 clock=clock,
                 observer=observer,
                 as_sent=arrangement.as_sent,
@@ -359,19 +360,6 @@ def _unfinished(folder: BatchFolder, settings: Settings) -> Sequence[Path]:
     with contextlib.suppress(BatchgenError):  # this run is done, whatever has become of the others
         return unfinished(others(settings.against, itself=folder)) if settings.only_new else ()
     return ()
-
-
-@contextlib.contextmanager
-def _host(batch: _Batch) -> Iterator[str | None]:
-    """The API's base URL; for the simulator's profile, unless another is named, that of one started for this run."""
-    if not batch.manifest.profile.simulated or batch.settings.base_url is not None:
-        yield batch.settings.base_url
-        return
-    from batchgen.simulator import Simulator, background
-
-    simulator = Simulator(batch.manifest.profile, key=SIMULATOR_KEY, record=batch.folder.simulator)
-    with background(simulator) as url:
-        yield url
 
 
 def _opened_log(batch: _Batch) -> RunLog:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -92,6 +93,16 @@ class Simulator:
     def audit(self) -> Audit:
         """What was asked of it so far. May be called from any thread."""
         return self._ledger.audit(self._book)
+
+    def link_at(self, base_url: str, link: str) -> str | None:
+        """The link to an image of one of its jobs, wherever it was given, as it is where this simulator answers now.
+
+        Returns:
+            None if it is none. May be called from any thread.
+        """
+        path = "/" + link.partition("://")[2].partition("/")[2]
+        named = parse_image_name(unquote(path.partition("?")[0].rpartition("/")[2]))
+        return None if named is None or self._book.get(named[0]) is None else base_url + path
 
     def block(self, status: Blocked | None) -> None:
         """From now on answer 401, 402 or 403; with None, answer again. 402 still lets jobs be asked about."""
