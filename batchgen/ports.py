@@ -223,6 +223,7 @@ class Progress:
     concurrency: int  #: jobs in flight at most
     simulated: bool  #: whether the pictures are drawn by the simulator
     warnings: Sequence[str] = ()  #: what the manifest says and most likely does not mean
+    costly: Sequence[str] = ()  #: more of that kind, to be said however quiet it is to be
 
 
 class Observer:

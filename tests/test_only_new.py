@@ -19,7 +19,7 @@ from batchgen import Settings, Status
 from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.comparing import drift, explain
-from batchgen.app.earlier import EarlierBatches
+from batchgen.app.earlier import EarlierBatches, remarks
 from batchgen.app.folder import BatchFolder
 from batchgen.app.history import history
 from batchgen.app.preview import plan
@@ -289,3 +289,49 @@ def test_either_flag_alone_is_refused_by_a_run(nights: Nights, flags: tuple[str,
     done = command("run", "nightly.yaml", *flags, folder=nights.folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert "go together" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["{}/night-*", "{}/*", "{}/night-2026-11-0[1-9]", "{}/../outputs/night-?*"])
+def test_a_first_night_whose_pattern_is_spelled_right_is_silent(nights: Nights, where: str) -> None:
+    (nights.folder / "outputs/other").mkdir(parents=True)
+    named = (where.format(nights.folder / "outputs"),)
+    itself = BatchFolder(nights.folder / "outputs/night-2026-11-01")
+    for _ in range(2):  # before there is a folder, and after
+        assert list(remarks(named, itself=itself)) == []
+        itself.root.mkdir(exist_ok=True)
+
+
+def test_a_pattern_is_read_from_where_the_command_runs(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = nights.folder / "a [b]*"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    itself = BatchFolder(Path("outputs/night-1"))
+    named = ("outputs/night-*", "./outputs/*", "output/night-*", "outputs/nihgt-*", "night-*")
+    told = [one.split()[1] for one in remarks(named, itself=itself)]
+    assert told == ["output/night-*", "outputs/nihgt-*", "night-*"]
+
+
+def test_a_mistyped_pattern_is_told_however_quiet_and_in_every_file(nights: Nights) -> None:
+    nights.table(2)
+    nights.run(1)
+    words = ("nightly.yaml", "-o", "outputs/{batch_id}", "--batch-id", "night-2", "--only-new", "--against")
+    asked = command("plan", *words, "output/night-*", folder=nights.folder)
+    assert "--against output/night-* matches no batch" in " ".join(asked.stdout.split())
+    explained = command("plan", *words, "output/night-*", "--explain", "--json", folder=nights.folder)
+    assert "output/night-*" in json.loads(explained.stdout)["warnings"][0]
+    done = command("run", *words, "output/night-*", "-q", "--base-url", nights.url, folder=nights.folder)
+    assert (done.returncode, done.stdout, done.stderr.count("\n"), nights.posts()) == (0, "", 1, 4)
+    assert done.stderr.startswith("batchgen: warning: --against output/night-* matches no batch")
+    state = nights.folder / "outputs/night-2/.batchgen"
+    (told,) = json.loads((state / "last-run.json").read_text())["warnings"]
+    assert told in done.stderr
+    log = map(json.loads, (state / "run.jsonl").read_text().splitlines())
+    assert [line["warning"] for line in log if line["event"] == "run.warned"] == [told]
+
+
+def test_a_night_that_has_others_is_silent(nights: Nights) -> None:
+    nights.table(2)
+    nights.run(1)
+    words = ("nightly.yaml", "-o", "outputs/{batch_id}", "--batch-id", "odd", "--only-new", "--against")
+    done = command("run", *words, "outputs/night-*", "-q", "--base-url", nights.url, folder=nights.folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -114,6 +114,8 @@ class RunLog(Observer):
     def begun(self, progress: Progress) -> None:
         """The run is about to submit or to ask."""
         self.note("run.planned", wanted=progress.wanted, stored=progress.stored, concurrency=progress.concurrency)
+        for warning in progress.costly:
+            self.note("run.warned", warning=warning)
 
     def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
         """A request took a step."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
-from batchgen.app.earlier import EarlierBatches
+from batchgen.app.earlier import EarlierBatches, remarks
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import origin
 from batchgen.app.opening import OpenedBatch
@@ -53,6 +53,12 @@ class Explanation:
     amounts: Mapping[Standing, Amount]  #: of all; every standing is there
     shown: Sequence[Explained]  #: the first few of each, in plan order
     account: Account  #: what runs have spent, of what may be spent
+    costly: tuple[str, ...] = ()  #: warnings of what a run would say however quiet
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, and most likely not meant."""
+        return (*self.costly, *self.manifest.warnings)
 
     @property
     def to_pay(self) -> int:
@@ -92,6 +98,7 @@ def explain(
         amounts=count.amounts,
         shown=shown,
         account=account,
+        costly=tuple(remarks(settings.against, itself=folder)) if settings.only_new else (),
     )
 
 

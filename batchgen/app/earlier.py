@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Self
 
 from batchgen.adapters.folder_lock import is_held
@@ -79,12 +80,36 @@ def others(named: Sequence[str], *, itself: BatchFolder) -> Sequence[BatchFolder
     """
     found: dict[Path, BatchFolder] = {itself.root.resolve(): itself}
     for name in named:
-        pattern = any(sign in name for sign in "*?[") and not Path(name).is_dir()
+        pattern = _is_pattern(name)
         for path in sorted(glob.glob(name)) if pattern else [name]:  # noqa: PTH207  # it may be absolute
             folder = BatchFolder(Path(path))
             if folder.root.resolve() not in found and _has_plan(folder, by_name=not pattern):
                 found[folder.root.resolve()] = folder
     return list(found.values())[1:]
+
+
+def remarks(named: Sequence[str], *, itself: BatchFolder) -> Iterator[str]:
+    """What is allowed among the names of earlier batches, and most likely not meant.
+
+    In a first night no pattern matches another batch; one that is spelled right still matches the night's own folder.
+    """
+    for name in filter(_is_pattern, named):
+        found = (BatchFolder(Path(path)) for path in glob.glob(name))  # noqa: PTH207  # it may be absolute
+        if not _matches(name, itself.root) and not any(folder.plan.is_file() for folder in found):
+            yield (
+                f"--against {name} matches no batch, so nothing is left out for it, and all may be paid for again. "
+                "If that is not meant, mend the pattern; it is read from where the command runs."
+            )
+
+
+def _is_pattern(name: str) -> bool:
+    return any(sign in name for sign in "*?[") and not Path(name).is_dir()
+
+
+def _matches(pattern: str, folder: Path) -> bool:
+    """Whether a folder, which need not be there, is called so."""
+    here = glob.escape(str(Path.cwd()))
+    return PurePath(os.path.abspath(folder)).match(os.path.normpath(os.path.join(here, pattern)))  # noqa: PTH100, PTH118
 
 
 def is_planning(folder: BatchFolder) -> bool:

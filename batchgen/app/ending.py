@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +53,7 @@ class Ending:
     folder: BatchFolder
     run_id: RunId
     manifest: Manifest
+    warnings: Sequence[str] = ()  #: what it was told to do, may cost money and is most likely not meant
     count: RunCount = field(default_factory=RunCount)
     started_at: float = field(default_factory=time.time)  #: seconds since the epoch
     ended_at: float | None = None  #: the same; None while it goes on
@@ -101,6 +102,7 @@ class Ending:
             "this_run": self.count.as_json(),
             "exit_code": self.exit_code,
             "reason": self.reason,
+            "warnings": list(self.warnings),
         }
 
     def _write(self) -> None:

@@ -41,11 +41,12 @@ class Preview:
     to_submit: int  #: images that a run would ask for: all, but for those of a batch that was begun
     table: Path | None = None  #: the file that all requests were written to, if one was asked for
     others: int | None = None  #: how many batches' requests are left out; None if all were wanted
+    costly: tuple[str, ...] = ()  #: warnings of what a run would say however quiet
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed, and most likely not meant."""
-        return (*self.manifest.warnings, *BatchFolder(self.out).remarks(), *self._of_all())
+        return (*self.costly, *self.manifest.warnings, *BatchFolder(self.out).remarks(), *self._of_all())
 
     def _of_all(self) -> Iterator[str]:
         if self.summary.parted is not None:
@@ -139,7 +140,7 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
         place = place_of(table, by="-o")
         _must_be_free(table, read_in)
     with contextlib.ExitStack() as stack:
-        elsewhere, others = _elsewhere(stack, settings, folder)
+        elsewhere, others, costly = _elsewhere(stack, settings, folder)
         planned = Plan(read_in, limit=settings.limit, firsts=SpillingFirsts, elsewhere=elsewhere)
         summary = summarise(planned.entries(), price=read_in.price_per_image, prompts=SpillingFirsts())
         if table is not None:
@@ -156,6 +157,7 @@ def plan(manifest: Path | str, *, out: Path | str | None = None, settings: Setti
         account=account,
         to_submit=to_submit,
         others=others,
+        costly=costly,
     )
 
 
@@ -169,15 +171,15 @@ def _gone_on_with(folder: BatchFolder, manifest: Manifest, settings: Settings) -
 
 def _elsewhere(
     stack: contextlib.ExitStack, settings: Settings, folder: BatchFolder
-) -> tuple[Callable[[RequestKey], str | None], int | None]:
-    """What says of a key which other batch has it, until the stack is left; and how many others there are."""
+) -> tuple[Callable[[RequestKey], str | None], int | None, tuple[str, ...]]:
+    """What says of a key which other batch has it, until the stack is left; how many others there are; and warnings."""
     if not settings.only_new:
-        return lambda key: None, None
-    from batchgen.app.earlier import EarlierBatches  # brings pyarrow
+        return lambda key: None, None, ()
+    from batchgen.app.earlier import EarlierBatches, remarks  # brings pyarrow
 
     others = stack.enter_context(EarlierBatches(settings.against, itself=folder))
     others.read()
-    return others.batch_with, len(others.folders)
+    return others.batch_with, len(others.folders), tuple(remarks(settings.against, itself=folder))
 
 
 def table_of(out: Path | str | None) -> Path | None:

@@ -26,7 +26,7 @@ from batchgen.app import accounting
 from batchgen.app.announcing import Announced, announced
 from batchgen.app.built_in import hosted
 from batchgen.app.completion import arranged
-from batchgen.app.earlier import others, unfinished
+from batchgen.app.earlier import others, remarks, unfinished
 from batchgen.app.ending import Ending
 from batchgen.app.event_loop import run_in_loop
 from batchgen.app.feed import PlanFeed
@@ -151,7 +151,9 @@ async def _run_announced(
                     f"{read_in.path} was edited while this run waited, and now names {named.root}, not {folder.root}. "
                     "Nothing was sent; run the same command again."
                 )
-        ending = announcement.ending = Ending(folder=folder, run_id=new_run_id(), manifest=read_in)
+        ending = announcement.ending = Ending(
+            folder=folder, run_id=new_run_id(), manifest=read_in, warnings=_costly(folder, settings)
+        )
         async with measured(settings, ending, observer) as metrics:
             with ending.recorded(stopped_with=switch.settle):
                 watched = Observers(observer, ending.count, metrics)
@@ -345,7 +347,12 @@ def _progress(batch: _Batch, limits: RunLimits) -> Progress:
         concurrency=limits.concurrency,
         simulated=batch.manifest.profile.simulated,
         warnings=(*batch.manifest.warnings, *batch.folder.remarks()),
+        costly=_costly(batch.folder, batch.settings),
     )
+
+
+def _costly(folder: BatchFolder, settings: Settings) -> Sequence[str]:
+    return tuple(remarks(settings.against, itself=folder)) if settings.only_new else ()
 
 
 def _under_way(folder: BatchFolder) -> int:

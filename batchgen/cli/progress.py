@@ -45,6 +45,8 @@ class ProgressView(Observer):
         """Show the bar, or say what is to come."""
         self._wanted, self._done = progress.wanted, progress.stored
         self._stored_before, self._began = progress.stored, time.monotonic()
+        for warning in progress.costly:
+            self.untold(f"warning: {warning}")
         for warning in progress.warnings:
             self._say(f"warning: {warning}")
         if progress.simulated:

@@ -129,7 +129,7 @@ def explanation_text(found: Explanation) -> str:
     """What `plan --explain` says."""
     total = sum(amount.requests for amount in found.amounts.values())
     into = f"the batch in {found.out}" if found.begun else f"a new batch in {found.out}"
-    lines = [f"{found.manifest.source}: {plural(total, 'request')} for {into}", *_warnings(found.manifest)]
+    lines = [f"{found.manifest.source}: {plural(total, 'request')} for {into}", *map(_warning, found.warnings)]
     lines += [
         hanging(_said(standing), _amount(amount, cost=submits(standing, found.in_doubt)), indent=_FACT)
         for standing, amount in found.amounts.items()
@@ -184,7 +184,7 @@ def explanation_json(found: Explanation) -> dict[str, Any]:
         "manifest": found.manifest.source,
         "out": str(found.out),
         "begun": found.begun,
-        "warnings": list(found.manifest.warnings),
+        "warnings": list(found.warnings),
         **{standing.value: _amount_json(amount) for standing, amount in found.amounts.items()},
         **account_json(found.account),
         "requests": [
