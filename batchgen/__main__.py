@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from typing import NoReturn
 
 from batchgen.signals import EXIT_CODES, end_in_order
@@ -10,13 +11,14 @@ from batchgen.signals import EXIT_CODES, end_in_order
 
 def main() -> NoReturn:
     """The program. How it ends is settled before the rest is loaded, which takes a moment."""
+    began = time.monotonic()
     end_in_order()
     _take_standard_handles()
     try:
         from batchgen.cli import main as program
     except KeyboardInterrupt:
         sys.exit(EXIT_CODES[signal.SIGINT])
-    program()
+    program(began=began)
 
 
 def _take_standard_handles() -> None:

@@ -8,6 +8,7 @@ import json
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -122,9 +123,12 @@ async def run_async(
     """
     settings, switch, observer = settings or Settings(), switch or StopSwitch(), observer or Observer()
     # Settled once, so that a run that waits past midnight stays in the batch, and the folder, of its night.
-    settings = replace(settings, moment=settings.moment or datetime.now().astimezone())
+    moment = settings.moment or datetime.now().astimezone()
+    began = time.monotonic() if settings.began is None else settings.began
+    settings = replace(settings, moment=moment, began=began)
     reading = partial(read_for, manifest, out, settings)
-    patience = Patience(settings.wait_lock, observer, switch)
+    left = settings.time_left(time.monotonic())
+    patience = Patience(settings.wait_lock if left is None else min(settings.wait_lock, left), observer, switch)
     async with announced(settings, manifest, switch, observer) as announcement:
         while True:
             try:
@@ -315,12 +319,21 @@ async def _carry(
             )
             runner = Runner(ports, limits)
             switch.connect(runner)
-            if batch.settings.max_runtime is not None:
-                reason = f"--max-runtime {batch.settings.max_runtime:g} s is over"
-                asyncio.get_running_loop().call_later(batch.settings.max_runtime, runner.stop, reason)
             observer.begun(_progress(batch, limits))
+            _stop_in_time(runner, batch.settings)
             await runner.run(feed, following=rounds.next if batch.checks.of_the_batch else None)
     return _Outcome(stopped=runner.stop_reason, error=runner.error)
+
+
+def _stop_in_time(runner: Runner, settings: Settings) -> None:
+    left = settings.time_left(time.monotonic())
+    if left is None:
+        return
+    reason = f"--max-runtime {settings.max_runtime:g} s is over"
+    if left:
+        asyncio.get_running_loop().call_later(left, runner.stop, reason)
+    else:  # planning, and waiting for others, took all of it
+        runner.stop(reason)
 
 
 def _limits(batch: _Batch) -> RunLimits:

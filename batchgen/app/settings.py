@@ -45,7 +45,8 @@ class Settings:
     budget: Budget = NO_BUDGET  #: of the batch over all its runs; goes before the manifest's, limit by limit
     retry: frozenset[FailureKind] = frozenset()  #: kinds of failed requests to try again
     wait_lock: float = 0.0  #: seconds that runs in the folder, or planning beside it, are waited for; 0: an error
-    max_runtime: float | None = None  #: seconds until the run stops submitting
+    max_runtime: float | None = None  #: seconds from *began* until the run stops submitting
+    began: float | None = None  #: seconds of the monotonic clock; None: when the run is called
     max_images: int | None = None  #: images requested by this run
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
     index_every: float = 600.0  #: seconds between two indexes while the run goes on; 0: only at its end
@@ -56,6 +57,16 @@ class Settings:
     metrics_file: Path | None = None  #: where the run keeps its figures in Prometheus' text format
     report: bool = True  #: whether the run ends with a report
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
+
+    def time_left(self, now: float) -> float | None:
+        """Seconds until the run stops submitting, at least 0; None: it does not.
+
+        Args:
+            now: seconds of the monotonic clock.
+        """
+        if self.max_runtime is None:
+            return None
+        return max(0.0, self.max_runtime - (now - (now if self.began is None else self.began)))
 
     @property
     def overrides(self) -> Overrides:

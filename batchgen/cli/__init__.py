@@ -113,7 +113,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     type=duration,
     metavar="DURATION",
     envvar="BATCHGEN_MAX_RUNTIME",
-    help="Stop submitting after that long.",
+    help="Stop submitting that long after the program began.",
 )
 @click.option(
     "--index-every",
@@ -158,7 +158,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
 @shared
 def run(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: int, **wanted: Any) -> None:
     """Make the dataset of MANIFEST, or go on with it: the same command again costs nothing for what is done."""
-    settings = _settings(wanted)
+    settings = _settings(wanted | {"began": click.get_current_context().obj})
     if settings.only_new != bool(settings.against):
         raise click.UsageError("--only-new and --against OUT go together: what is new is so against those batches.")
     from batchgen.cli.running import run_to_exit_code
@@ -276,15 +276,19 @@ def schema(as_json: bool, quiet: bool, verbose: int) -> None:
     say(json.dumps(json_schema(), indent=2))
 
 
-def main() -> NoReturn:
-    """The program: every way out has its exit code, and a user never sees a traceback of ours."""
+def main(*, began: float | None = None) -> NoReturn:
+    """The program: every way out has its exit code, and a user never sees a traceback of ours.
+
+    Args:
+        began: when it was started, in seconds of the monotonic clock; None: now.
+    """
     end_in_order()
     begin_in_utf8()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a prompt may hold what the terminal's encoding does not
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _exit_code()
+        code = _exit_code(began)
     except KeyboardInterrupt:  # while an error was said
         code = EXIT_CODES[signal.SIGINT]
     finally:
@@ -294,11 +298,11 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _exit_code() -> int:
+def _exit_code(began: float | None) -> int:
     stdout = sys.stdout
     try:
         must_be_utf8(sys.argv)
-        cli.main(standalone_mode=False)
+        cli.main(standalone_mode=False, obj=began)
     except click.exceptions.Exit as done:
         return done.exit_code
     except SystemExit:
