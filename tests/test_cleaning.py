@@ -311,6 +311,19 @@ def test_a_batch_that_lies_in_another_keeps_both(nights: Nights, place: str) -> 
     assert (inner / ".batchgen/journal.sqlite").is_file()
 
 
+def test_a_folder_of_batches_that_has_become_one_itself_hides_none_of_them(nights: Nights) -> None:
+    nights.table(2)
+    done = nights.run(1).out
+    begun = nights.run(2, only_new=False, against=(), max_images=1).out
+    batchgen.run(nights.manifest, out=done.parent, settings=Settings(base_url=nights.url, batch_id="slip"))
+    for out in (done, begun, done.parent):
+        age(out, 40)
+    found = fates(clean(done.parent, older_than=DAY, remove=True))
+    assert found[done.name] == "removed"
+    assert found[begun.name] == "1 not finished"
+    assert "lies in it" in found[done.parent.name]
+
+
 def test_what_people_keep_in_a_batch_folder_keeps_it(nights: Nights) -> None:
     nights.table(2)
     out = nights.run(1).out

@@ -47,7 +47,7 @@ def clean(
     Of a batch that is removed its frozen plan stays, so that `--only-new` still knows what it had.
 
     Args:
-        folder: of batches, or a batch itself.
+        folder: of batches, or a batch itself; or both, by a slip.
         older_than: seconds; None: none is old.
         forget: whether the plan goes, too.
 
@@ -68,7 +68,7 @@ def _batches(folder: Path) -> Iterator[BatchFolder]:
         if not folder.is_dir() and not places:
             raise UsageError(f"There is no folder {folder}. Name the folder in which your batches lie.")
         if folder.is_dir():
-            places += [folder] if _is_batch(folder) else sorted(filter(_is_batch, folder.iterdir()))
+            places += filter(_is_batch, (folder, *sorted(folder.iterdir())))  # a batch in which others lie hides none
     except OSError as error:
         raise StorageFailed(f"{folder} cannot be read: {error.strerror}. Make it readable.") from error
     yield from map(BatchFolder, places)
