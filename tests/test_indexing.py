@@ -11,7 +11,7 @@ import pytest
 import batchgen
 from batchgen.app import indexing
 from batchgen.app.folder import BatchFolder
-from batchgen.app.indexing import kept_up_to_date
+from batchgen.app.repeating import kept_up_to_date
 from batchgen.errors import StorageFailed
 
 MANIFEST = """

@@ -1,6 +1,7 @@
 """The frozen plan, `.batchgen/plan.parquet`: what a batch asks for, whatever becomes of its manifest.
 
-Written once per plan, streamed both ways: neither writing nor reading holds more than one row group.
+Written once per plan, streamed both ways: neither writing nor reading holds more than one row group. Arrow is loaded by
+whoever does either, so that what only may have to takes none of its memory.
 """
 
 from __future__ import annotations
@@ -13,37 +14,39 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import StorageFailed
 from batchgen.model import LabelValue, PlanHead, Replacement, Request, RequestKey, params_of_json
 from batchgen.planning import Duplicate, Elsewhere
 
-_SCHEMA = pa.schema(
-    [
-        pa.field("request_key", pa.string(), nullable=False),
-        pa.field("manifest_sha256", pa.string(), nullable=False),
-        pa.field("row_index", pa.int64(), nullable=False),
-        pa.field("repeat", pa.int32(), nullable=False),
-        pa.field("first_sample", pa.int64(), nullable=False),
-        pa.field("batch_id", pa.string(), nullable=False),
-        pa.field("file_prefix", pa.string(), nullable=False),
-        pa.field("file_stem", pa.string(), nullable=False),
-        pa.field("prompt", pa.string(), nullable=False),
-        pa.field("params", pa.string(), nullable=False),  # JSON object
-        pa.field("labels", pa.string(), nullable=False),  # JSON object
-        pa.field("split", pa.string()),
-        pa.field("kept", pa.bool_(), nullable=False),
-        pa.field("sample", pa.int32(), nullable=False),
-        pa.field("replaces", pa.string()),  # a request key
-        pa.field("replacement", pa.int32()),  # 1 for the first in that place
-    ]
-)
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+#: Columns -> types in Arrow's words, and those of them that may be null.
+_COLUMNS = {
+    "request_key": "string",
+    "manifest_sha256": "string",
+    "row_index": "int64",
+    "repeat": "int32",
+    "first_sample": "int64",
+    "batch_id": "string",
+    "file_prefix": "string",
+    "file_stem": "string",
+    "prompt": "string",
+    "params": "string",  # JSON object
+    "labels": "string",  # JSON object
+    "split": "string",
+    "kept": "bool",
+    "sample": "int32",
+    "replaces": "string",  # a request key
+    "replacement": "int32",  # 1 for the first in that place
+}
+_NULLABLE = ("split", "replaces", "replacement")
 _ROW_GROUP = 5_000
+#: Requests of a row group that are read together.
+_AT_ONCE = 1_000
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 #: Requests share their parameters where these are the same text; nobody changes them.
 _params = lru_cache(maxsize=1_024)(params_of_json)
@@ -57,12 +60,16 @@ class PlanFile:
     """
 
     def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
         self._path = path
         with _translated(path):
             metadata = pq.read_metadata(path).metadata or {}
             self.head = PlanHead.from_json(metadata[PlanHead.METADATA])
 
     def _opened(self) -> pq.ParquetFile:
+        import pyarrow.parquet as pq
+
         return pq.ParquetFile(self._path, page_checksum_verification=True)
 
     def __iter__(self) -> Iterator[Request]:
@@ -71,7 +78,7 @@ class PlanFile:
                 yield from map(_request, batch.to_pylist())
 
     def without(self, done: Callable[[Sequence[RequestKey]], Collection[RequestKey]]) -> Iterator[Request]:
-        """The requests in order but for those that are done, of which nothing but the key is read.
+        """The requests in order but for those that are done; of a row group that is done nothing but the keys is read.
 
         Args:
             done: told some keys, gives those of them that are done.
@@ -80,12 +87,17 @@ class PlanFile:
             for group in range(file.num_row_groups):
                 keys = file.read_row_group(group, columns=["request_key"]).column(0).to_pylist()
                 gone = done(keys)
-                left = [position for position, key in enumerate(keys) if key not in gone]
-                for line in file.read_row_group(group).take(pa.array(left, pa.int64())).to_pylist() if left else ():
-                    yield _request(line)
+                if len(gone) == len(keys):
+                    continue
+                for batch in file.read_row_group(group).to_batches(max_chunksize=_AT_ONCE):
+                    lines = (line for line in batch.to_pylist() if line["request_key"] not in gone)
+                    yield from map(_request, lines)
 
     def of_prompts(self, prompts: Collection[str]) -> Iterator[Request]:
         """The requests of those prompts, in order."""
+        import pyarrow as pa
+        import pyarrow.compute as pc  # 9 MB, which no run needs
+
         wanted = pa.array(sorted(prompts), pa.string())
         with _translated(self._path), self._opened() as file:
             for batch in file.iter_batches(batch_size=_ROW_GROUP):
@@ -100,6 +112,8 @@ class PlanFile:
 
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
         yield
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
@@ -127,11 +141,14 @@ def freeze(entries: Iterable[Request | Duplicate | Elsewhere], path: Path, origi
         OSError: the disk does not take it.
         ManifestError: from *entries*.
     """
-    count = _Count(origin.label_types)
-    with pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count, schema = _Count(origin.label_types), _schema()
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         stream = count.requests_of(entries)
         while lines := [count.line(request) for request in islice(stream, _ROW_GROUP)]:
-            writer.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA))
+            writer.write_table(pa.Table.from_pylist(lines, schema=schema))
         head = replace(
             origin,
             keys_sha256=count.keys.hexdigest(),
@@ -143,6 +160,12 @@ def freeze(entries: Iterable[Request | Duplicate | Elsewhere], path: Path, origi
         )
         writer.add_key_value_metadata({PlanHead.METADATA: head.to_json()})
     return head
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([pa.field(name, kind, nullable=name in _NULLABLE) for name, kind in _COLUMNS.items()])
 
 
 def _request(line: dict[str, Any]) -> Request:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from yarl import URL
 
-from batchgen.adapters.webhook import WebhookReceiver
 from batchgen.app.settings import Settings
 from batchgen.errors import UsageError
 from batchgen.hosts import Reach, base_url_of, is_this_machine, reach_of
@@ -48,6 +47,8 @@ async def arranged(manifest: Manifest, settings: Settings, *, base_url: str | No
             name = _parameter(profile, completion, profile.webhook_parameter)
             _must_be_reached(settings, base_url or profile.base_url)
             listen, public_url = settings.webhook_listen, settings.webhook_url
+            from batchgen.adapters.webhook import WebhookReceiver  # brings a server
+
             async with WebhookReceiver(listen=listen, public_url=public_url, parameter=name) as receiver:
                 yield Arrangement(
                     as_sent=lambda request: _with(request, receiver.addressed(request)),

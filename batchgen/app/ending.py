@@ -9,18 +9,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.adapters.file_store import write_atomically
 from batchgen.app.as_json import result_json
 from batchgen.app.folder import BatchFolder
-from batchgen.app.result import RunResult
 from batchgen.app.switch import Stopped
 from batchgen.errors import BatchgenError, StillPlanning, StorageFailed
 from batchgen.lifecycle import Event, Record, State, SubmitRefused, SubmitStarted
 from batchgen.manifest import Manifest
 from batchgen.model import Request, RunId
 from batchgen.ports import Observer
+
+if TYPE_CHECKING:
+    from batchgen.app.result import RunResult
 
 #: What an ending is that no error of ours explains: a bug.
 _BUG = 1

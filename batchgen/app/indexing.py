@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import filecmp
 import tempfile
-from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.spilling import SpillingFirsts
 from batchgen.app import accounting
 from batchgen.app.folder import BatchFolder
-from batchgen.errors import BatchgenError, StorageFailed
+from batchgen.errors import StorageFailed
 from batchgen.model import BatchFacts
 from batchgen.review import card, counting, croissant
 
@@ -34,32 +32,6 @@ def bring_up_to_date(folder: BatchFolder, plan: PlanFile, facts: BatchFacts) -> 
             return
         _write(folder.index, plan, facts, journal)
     _describe(folder)
-
-
-@contextlib.asynccontextmanager
-async def kept_up_to_date(bring: Callable[[], None], *, every: float) -> AsyncIterator[None]:
-    """Have *bring* called now and then in a thread, for as long as the context lasts; never when it has ended.
-
-    Args:
-        bring: raises an error of ours if it cannot be done now; the next time may be better.
-        every: seconds from the end of one call to the next; 0: never.
-    """
-    over = asyncio.Event()
-
-    async def repeated() -> None:
-        while not over.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), every or None)
-                return
-            with contextlib.suppress(BatchgenError):
-                await asyncio.to_thread(bring)
-
-    task = asyncio.create_task(repeated())
-    try:
-        yield
-    finally:
-        over.set()
-        await task
 
 
 def rebuild(folder: BatchFolder, plan: PlanFile) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from batchgen.adapters.metrics_file import MetricsFile
 from batchgen.app.ending import Ending
-from batchgen.app.indexing import kept_up_to_date
+from batchgen.app.repeating import kept_up_to_date
 from batchgen.app.settings import Settings
 from batchgen.errors import BatchgenError
 from batchgen.ports import Observer

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchgen.adapters.clock import SystemClock
 from batchgen.adapters.file_store import FileStore
@@ -35,12 +36,10 @@ from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
 from batchgen.app.holding import Patience, held
 from batchgen.app.images import image_processes
-from batchgen.app.indexing import bring_up_to_date, kept_up_to_date
 from batchgen.app.metrics import measured
 from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
-from batchgen.app.reporting import report
-from batchgen.app.result import RunResult
+from batchgen.app.repeating import kept_up_to_date
 from batchgen.app.rounds import Rounds
 from batchgen.app.screened import was_screened
 from batchgen.app.screening import Note, Screening, scorers_for
@@ -54,6 +53,9 @@ from batchgen.manifest import Manifest
 from batchgen.model import BatchFacts, RunId
 from batchgen.ports import Observer, Observers, Progress
 from batchgen.runner import Ports, RunLimits, Runner
+
+if TYPE_CHECKING:  # what it is made with is loaded when the run is over
+    from batchgen.app.result import RunResult
 
 #: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
 _THUMBNAILS = 1_000
@@ -184,19 +186,28 @@ async def _run_held(
         await asyncio.to_thread(_write_report, folder)
     if outcome.error is not None:
         raise outcome.error
+    return await asyncio.to_thread(_result, batch, outcome)
+
+
+def _result(batch: _Batch, outcome: _Outcome) -> RunResult:
+    from batchgen.app.result import RunResult
+
+    head = batch.plan.head
     result = RunResult.of(
-        folder.root,
-        run_id=run_id,
+        batch.folder.root,
+        run_id=batch.run_id,
         stopped=outcome.stopped,
         cut_short=outcome.cut_short,
-        account=await asyncio.to_thread(batch.account),
-        under_way=await asyncio.to_thread(_under_way, folder),
+        account=batch.account(),
+        under_way=_under_way(batch.folder),
     )
-    unfinished = await asyncio.to_thread(_unfinished, folder, settings)
-    return replace(result, wanted=plan.head.wanted, elsewhere=plan.head.elsewhere, unfinished=unfinished)
+    unfinished = _unfinished(batch.folder, batch.settings)
+    return replace(result, wanted=head.wanted, elsewhere=head.elsewhere, unfinished=unfinished)
 
 
 def _index_anew(batch: _Batch) -> None:
+    from batchgen.app.indexing import bring_up_to_date
+
     bring_up_to_date(batch.folder, PlanFile(batch.folder.plan), batch.facts)  # the plan may have grown
 
 
@@ -392,6 +403,8 @@ def _opened_log(batch: _Batch) -> RunLog:
 
 def _write_report(folder: BatchFolder) -> None:
     """The page, unless there is one that is as new as the index; a run does not spend minutes on thumbnails."""
+    from batchgen.app.reporting import report
+
     page, found = folder.report, folder.index
     if not page.is_file() or page.stat().st_mtime_ns < found.stat().st_mtime_ns:
         report(folder.root, thumbnails=_THUMBNAILS)

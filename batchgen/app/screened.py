@@ -13,7 +13,6 @@ from batchgen.adapters.journal import JournalView
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.scorers import InstalledScorer
 from batchgen.app.folder import BatchFolder
-from batchgen.app.indexing import stamp
 from batchgen.checks import Checks
 
 
@@ -34,6 +33,8 @@ def put_down(folder: BatchFolder, checks: Checks, scorers: Sequence[InstalledSco
 
 
 def _mark(folder: BatchFolder, checks: Checks, scorers: Sequence[InstalledScorer]) -> str:
+    from batchgen.app.indexing import stamp  # brings all that an index is made with
+
     decides = [asdict(checks), [(one.name, one.version) for one in scorers]]
     by = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     with JournalView(folder.journal) as journal:

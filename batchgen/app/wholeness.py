@@ -7,7 +7,6 @@ they have forgotten.
 
 from __future__ import annotations
 
-from batchgen import index
 from batchgen.adapters import run_log
 from batchgen.adapters.journal import JournalView
 from batchgen.app.folder import BatchFolder
@@ -45,5 +44,9 @@ def must_have_forgotten_nothing(folder: BatchFolder, journal: JournalView) -> No
 
 def _indexed(folder: BatchFolder) -> int:
     """The number of the newest event that the index was made from; 0 if it does not say."""
+    if not folder.index.is_file():
+        return 0
+    from batchgen import index  # brings Arrow
+
     _, _, number = (index.stamp_of(folder.index) or "").rpartition(":")
     return int(number) if number.isdecimal() else 0

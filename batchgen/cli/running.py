@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
 import re
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
-
-import pyarrow as pa
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from batchgen.app.event_loop import run_in_loop
-from batchgen.app.result import RunResult
 from batchgen.app.running import run_async
 from batchgen.app.settings import Settings
 from batchgen.app.switch import Stopped, StopSwitch
@@ -22,6 +24,9 @@ from batchgen.cli import words
 from batchgen.cli.progress import ProgressView
 from batchgen.cli.speech import complain, say
 from batchgen.signals import EXIT_CODES, heard_by
+
+if TYPE_CHECKING:
+    from batchgen.app.result import RunResult
 
 #: What glibc's allocator is told, by the numbers of malloc.h.
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
@@ -81,14 +86,37 @@ class _NoPandas(MetaPathFinder):
             raise ImportError(name)
 
 
+class _ThriftyArrow(MetaPathFinder):
+    """Once Arrow is loaded, which a run does only when it needs it, keeps it from loading pandas.
+
+    With the first list that it is given Arrow loads it to know its types: 45 MB and 0.3 s. It asks once; who needs
+    pandas later has it all the same.
+    """
+
+    @classmethod
+    def find_spec(cls, name: str, *_: object) -> ModuleSpec | None:
+        """See `importlib.abc.MetaPathFinder`."""
+        if name != "pyarrow":
+            return None
+        sys.meta_path.remove(cls)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_ask(arrow: ModuleType) -> None:
+                load(arrow)
+                sys.meta_path.insert(0, _NoPandas)
+                arrow.array([])
+                sys.meta_path.remove(_NoPandas)
+
+            spec.loader.exec_module = load_and_ask  # type: ignore[assignment, method-assign]
+        return spec
+
+
 def _be_thrifty() -> None:
     """Spare memory and time in a process that does nothing but run a batch."""
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 30 MB that it once had
-    # Arrow imports pandas with the first list that it is given, to know its types: 45 MB and 0.3 s. It asks once; who
-    # needs pandas later has it all the same.
-    sys.meta_path.insert(0, _NoPandas)
-    pa.array([])
-    sys.meta_path.remove(_NoPandas)
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own keeps 30 MB that it once had
+    sys.meta_path.insert(0, _ThriftyArrow)
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 2)  # else each thread that decodes keeps memory of its own

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ _ROOT = Path(__file__).parents[2]
 _TICKS = os.sysconf("SC_CLK_TCK")
 #: Seconds between two looks at the memory.
 _LOOKED_AT = 0.1
+#: The same, at files that are mapped, which takes longer.
+_FILES_LOOKED_AT = 0.5
+#: A mapped file, and what is told of that piece of it.
+_MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ +(/.*)\n((?:[A-Z].*\n)+)", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,7 @@ class Measured:
     jobs: int
     wall_s: float  #: of the whole process: its start, its plan and its index too
     cpu_s: float  #: of the same, user and system
-    peak_mb: float  #: resident memory at most, of all its processes together; what they share counts once
+    peak_mb: float  #: resident memory at most, of all its processes together; files that they share count once
     server_busy: float  #: CPU seconds of the server for each second of the client
     mb_s: float  #: megabytes of images a second
     calls: float  #: status calls a job
@@ -121,8 +127,12 @@ def _run(command: list[str]) -> tuple[Any, float]:
 
 
 def _watch(pid: int, ended: threading.Event, peaks: list[float]) -> None:
+    files, looked = 0.0, 0.0
     while not ended.wait(_LOOKED_AT):
-        peaks.append(sum(map(_memory, _family(pid))))
+        family = _family(pid)
+        if time.monotonic() - looked >= _FILES_LOOKED_AT:
+            files, looked = _files(family), time.monotonic()
+        peaks.append(files + sum(map(_own, family)))
 
 
 def _family(pid: int) -> list[int]:
@@ -136,14 +146,35 @@ def _family(pid: int) -> list[int]:
     return [pid, *(one for child in children for one in _family(child))]
 
 
-def _memory(pid: int) -> float:
-    """MB; each page is divided among those who share it."""
+def _own(pid: int) -> float:
+    """MB of memory that is no file's, or no longer, since it was written to."""
+    return _kilobytes("Pss_Anon", _told(pid, "smaps_rollup")) / 1024
+
+
+def _files(family: Sequence[int]) -> float:
+    """MB of mapped files, each once, as much of it as the process has that has most of it.
+
+    Who else on the machine has mapped a file, as a server in Python has many of a client's, changes nothing.
+    """
+    most: Counter[str] = Counter()
+    for pid in family:
+        mapped: Counter[str] = Counter()
+        for name, told in _MAPPING.findall(_told(pid, "smaps")):
+            mapped[name] += _kilobytes("Rss", told) - _kilobytes("Anonymous", told)
+        most |= mapped
+    return most.total() / 1024
+
+
+def _told(pid: int, file: str) -> str:
     try:
-        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    found = re.search(r"^Pss: +(\d+) kB", told, flags=re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
+        return Path(f"/proc/{pid}/{file}").read_text()
+    except OSError:  # it has ended
+        return ""
+
+
+def _kilobytes(name: str, told: str) -> int:
+    found = re.search(rf"^{name}: +(\d+) kB", told, flags=re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _cpu(pid: int) -> float:
