@@ -176,10 +176,16 @@ def test_the_file_says_what_it_was_made_from_and_by_what(tmp_path: Path) -> None
     assert told[b"batchgen.version"] == version("batchgen").encode()
 
 
-def test_an_index_is_written_in_row_groups_whose_size_does_not_grow(tmp_path: Path) -> None:
-    written(tmp_path, requests(*[{}] * 4_100), {})
+def test_an_index_is_written_in_row_groups_of_some_megabytes_each(tmp_path: Path) -> None:
+    prompt = "A red fox " * 200
+    written(tmp_path, [replace(one, prompt=f"{one.key} {prompt}") for one in requests(*[{}] * 10_100)], {})
     told = pq.read_metadata(tmp_path / "metadata.parquet")
-    assert [told.row_group(n).num_rows for n in range(told.num_row_groups)] == [2_000, 2_000, 100]
+    assert [told.row_group(n).num_rows for n in range(told.num_row_groups)] == [4_000, 4_000, 2_100]
+
+
+def test_rows_that_take_little_memory_share_a_row_group(tmp_path: Path) -> None:
+    written(tmp_path, requests(*[{}] * 4_100), {})
+    assert pq.read_metadata(tmp_path / "metadata.parquet").num_row_groups == 1
 
 
 def test_an_index_that_cannot_be_finished_leaves_the_one_that_was_there(tmp_path: Path) -> None:

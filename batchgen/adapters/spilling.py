@@ -11,10 +11,10 @@ from typing import Self
 
 from batchgen.errors import StorageFailed
 
-#: Names that are held in memory: some 20 MB.
-IN_MEMORY = 100_000
+#: Names that are held in memory: some 6 MB.
+IN_MEMORY = 20_000
 #: KiB of the database that are held in memory.
-_CACHE = 16_000
+_CACHE = 8_000
 #: Nothing in it outlives the process, so nothing is made durable.
 _PRAGMAS = ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", f"cache_size = -{_CACHE}")
 

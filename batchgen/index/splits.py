@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from batchgen.errors import StorageFailed
 from batchgen.flushing import flush_file
 from batchgen.index.columns import DEFAULT_SPLIT
+from batchgen.index.grouping import GROUP, GroupedWriter
 from batchgen.index.reading import batches
 
 #: No word that loaders guess splits from stands between their separators here: neither in this nor before a split.
@@ -52,7 +53,7 @@ def write_splits(path: Path) -> None:
     names = splits(path)
     try:
         if names:
-            _write(path)
+            _write(path, names)
         for table in path.parent.glob(f"{_PREFIX}*{_SUFFIX}"):
             if table.name not in map(split_table, names):
                 table.unlink()
@@ -63,22 +64,22 @@ def write_splits(path: Path) -> None:
         ) from error
 
 
-def _write(path: Path) -> None:
+def _write(path: Path, names: Sequence[str]) -> None:
     schema = pq.read_schema(path)
-    parts: dict[str, Path] = {}
-    with contextlib.ExitStack() as stack:
-        writers: dict[str, pq.ParquetWriter] = {}
-        for split, rows in _by_split(path):
-            if split not in writers:
-                parts[split] = path.with_name(f".{split_table(split)}.part")
-                stack.callback(parts[split].unlink, missing_ok=True)
-                writers[split] = pq.ParquetWriter(parts[split], schema, compression="zstd")
-                stack.callback(writers[split].close)
-            writers[split].write_batch(rows)
-        for split, writer in writers.items():
-            writer.close()
-            flush_file(parts[split])
-            parts[split].replace(path.with_name(split_table(split)))
+    parts = {split: path.with_name(f".{split_table(split)}.part") for split in names}
+    with contextlib.ExitStack() as left_over:
+        for part in parts.values():
+            left_over.callback(part.unlink, missing_ok=True)
+        with contextlib.ExitStack() as opened:
+            writers = {
+                split: opened.enter_context(GroupedWriter.opened(part, schema, group=GROUP // len(names)))
+                for split, part in parts.items()
+            }
+            for split, rows in _by_split(path):
+                writers[split].add(pa.Table.from_batches([rows]))
+        for split, part in parts.items():
+            flush_file(part)
+            part.replace(path.with_name(split_table(split)))
 
 
 def _by_split(path: Path) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from batchgen.checks import DuplicateCheck
 from batchgen.errors import StorageFailed
 from batchgen.firsts import Firsts, FirstsInMemory
 from batchgen.flushing import flush_file
 from batchgen.index.columns import FACTS, SCHEMA_VERSION, STAMP, VERSION, schema
+from batchgen.index.grouping import GroupedWriter
 from batchgen.index.tables import table
 from batchgen.lifecycle import Record
 from batchgen.likeness import NONE, LookAlikes, Names
 from batchgen.model import BatchFacts, Request, RequestKey
 
-_ROW_GROUP_REQUESTS = 2_000
+#: Requests whose rows are made together.
+_AT_ONCE = 2_000
 
 
 def write(
@@ -56,12 +57,12 @@ def write(
     )
     part = path.with_name(f".{path.name}.part")
     try:
-        with pq.ParquetWriter(part, arrow, compression="zstd") as writer, firsts() as met:
+        with GroupedWriter.opened(part, arrow) as writer, firsts() as met:
             duplicates = _Duplicates(met)
-            for some in _grouped(requests):
+            for some in _several(requests):
                 known = records([request.key for request in some])
                 rows = table(some, known, facts=facts, label_types=label_types, schema=arrow)
-                writer.write_table(duplicates.marked(rows) if facts.duplicates is not DuplicateCheck.OFF else rows)
+                writer.add(duplicates.marked(rows) if facts.duplicates is not DuplicateCheck.OFF else rows)
         flush_file(part)
         part.replace(path)
     except OSError as error:
@@ -73,9 +74,9 @@ def write(
         part.unlink(missing_ok=True)
 
 
-def _grouped(requests: Iterable[Request]) -> Iterator[list[Request]]:
+def _several(requests: Iterable[Request]) -> Iterator[list[Request]]:
     stream = iter(requests)
-    while some := list(islice(stream, _ROW_GROUP_REQUESTS)):
+    while some := list(islice(stream, _AT_ONCE)):
         yield some
 
 

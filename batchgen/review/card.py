@@ -93,7 +93,7 @@ def loader(found: Found) -> dict[str, Any]:
 def _made(found: Found) -> str:
     facts = found.facts
     told = (
-        f"{_counted(found.images, 'image')} of {_counted(len(found.prompts), 'prompt')}, asked of **{facts.model}**"
+        f"{_counted(found.images, 'image')} of {_counted(found.prompts, 'prompt')}, asked of **{facts.model}**"
         f" ({facts.endpoint}){_period(found)}."
     )
     if facts.provider == "simulator":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -48,6 +50,23 @@ class Values:
                 self.more = True
 
 
+class Different:
+    """How many different texts there are, in eight bytes for each that is told."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Tell some; each as often as may be."""
+        self._hashes.extend(map(hash, texts))
+
+    def count(self) -> int:
+        """Their number."""
+        hashes = np.frombuffer(self._hashes, np.int64)
+        hashes.sort()  # where they are: their order says nothing
+        return int(np.count_nonzero(hashes[1:] != hashes[:-1])) + (hashes.size > 0)
+
+
 @dataclass(slots=True)
 class Found:
     """What is in an index."""
@@ -65,7 +84,7 @@ class Found:
     look_alikes: int = 0  #: images that look like an earlier one, and are not the same
     begun: datetime | None = None  #: when the first request was submitted
     ended: datetime | None = None  #: when the last image came
-    prompts: set[int] = field(default_factory=set)  #: hashes
+    prompts: int = 0  #: different ones
 
     @property
     def images(self) -> int:
@@ -83,7 +102,7 @@ def count(path: Path) -> Found:
     found = Found(facts=facts, labels=labels)
     found.axes = {name: Values() for name in labels if name.startswith("axis_")}
     found.counts = {name: Counter() for name in ("status", "format", "error_class")}
-    some_split = False
+    some_split, prompts = False, Different()
     for rows in index.batches(path, [*_COLUMNS, *found.axes]):
         for name, counter in found.counts.items():
             counter.update(_counted(rows[name]))
@@ -91,14 +110,15 @@ def count(path: Path) -> Found:
             _add_all(values, rows[name])
         some_split = some_split or rows["split"].null_count < rows.num_rows
         found.splits.update(_counted(index.split_of(rows)))
+        prompts.add(rows["prompt"].unique().to_pylist())
         _add(found, rows)
+    found.prompts = prompts.count()
     if not some_split:
         found.splits.clear()
     return found
 
 
 def _add(found: Found, rows: pa.RecordBatch) -> None:
-    found.prompts.update(map(hash, rows["prompt"].unique().to_pylist()))
     for text in rows["params_json"].unique().to_pylist():
         for name, value in json.loads(text).items():
             found.params.setdefault(name, Values()).add(value)

@@ -80,7 +80,7 @@ def _page(found: Found, survey: Survey, rows: dict[str, Any]) -> bytes:
         beside=rows["parts"] is None,
         facts=found.facts,
         wanted=statuses.total(),
-        prompts=len(found.prompts),
+        prompts=found.prompts,
         survey=survey,
         period=_period(survey),
         statuses=[(status, statuses[status]) for status in Status if statuses[status]],
