@@ -56,6 +56,12 @@ def test_importing_batchgen_imports_nothing_heavy() -> None:
     assert run(sys.executable, "-c", code).stdout.strip() == "[]"
 
 
+def test_a_run_begins_without_what_only_its_index_and_its_report_need() -> None:
+    later = ["PIL", "aiohttp.web", "jinja2", "pandas", "pyarrow"]
+    code = f"import sys, batchgen.cli.running; print([m for m in {later!r} if m in sys.modules])"
+    assert run(sys.executable, "-c", code).stdout.strip() == "[]"
+
+
 def diagram() -> str:
     """The table as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", "    [*] --> PLANNED"]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen import index
+from batchgen.adapters.journal import JournalView
 from batchgen.app.folder import BatchFolder
 from batchgen.app.standing import Doubt, status
 from batchgen.budget import Account
+from batchgen.lifecycle import State
 from batchgen.model import RunId, Status
 
 if TYPE_CHECKING:
@@ -47,10 +49,9 @@ class RunResult:
         run_id: RunId,
         stopped: str | None,
         account: Account,
-        under_way: int = 0,
         cut_short: bool = False,
     ) -> RunResult:
-        """Read from the batch's index.
+        """Read from the batch's index and journal.
 
         Raises:
             StorageFailed: it cannot be read.
@@ -65,7 +66,7 @@ class RunResult:
             batch_id=facts.batch_id,
             run_id=run_id,
             findings=index.findings(path),
-            under_way=under_way,
+            under_way=_under_way(folder),
             samples=samples,
             replaced=replaced,
             unreplaced=unreplaced,
@@ -98,3 +99,10 @@ class RunResult:
         for row in index.read(BatchFolder(self.out).index, ["file_name", "status"]):
             if row["status"] == Status.STORED:
                 yield self.out / row["file_name"]
+
+
+def _under_way(folder: BatchFolder) -> int:
+    """Requests whose jobs are at the API."""
+    with JournalView(folder.journal) as journal:
+        tallies = journal.tallies()
+    return sum(tally.requests for state, tally in tallies.items() if state in (State.SUBMITTED, State.READY))

@@ -199,7 +199,6 @@ def _result(batch: _Batch, outcome: _Outcome) -> RunResult:
         stopped=outcome.stopped,
         cut_short=outcome.cut_short,
         account=batch.account(),
-        under_way=_under_way(batch.folder),
     )
     unfinished = _unfinished(batch.folder, batch.settings)
     return replace(result, wanted=head.wanted, elsewhere=head.elsewhere, unfinished=unfinished)
@@ -377,13 +376,6 @@ def _progress(batch: _Batch, limits: RunLimits) -> Progress:
 
 def _costly(folder: BatchFolder, settings: Settings) -> Sequence[str]:
     return tuple(remarks(settings.against, itself=folder)) if settings.only_new else ()
-
-
-def _under_way(folder: BatchFolder) -> int:
-    """Requests whose jobs are at the API."""
-    with JournalView(folder.journal) as journal:
-        tallies = journal.tallies()
-    return sum(tally.requests for state, tally in tallies.items() if state in (State.SUBMITTED, State.READY))
 
 
 def _unfinished(folder: BatchFolder, settings: Settings) -> Sequence[Path]:

@@ -10,8 +10,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Bytes in Arrow from which on rows make a row group: five to fifteen thousand rows. Parquet keeps 60 KB of what it says
-#: of each group of an index, in whoever writes the file and in whoever reads it.
+#: Bytes in Arrow from which on rows make a row group: five to fifteen thousand rows. Of each group of an index Parquet
+#: keeps 60 KB of what it says of it, in whoever writes the file and in whoever reads it.
 GROUP = 8 * 1024 * 1024
 
 

@@ -56,15 +56,15 @@ def measure(name: str, work: Work, client: str) -> Measured:
         RuntimeError: the client did not do it.
     """
     jobs = work.few.get(client, work.jobs)
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "tests.benchmarks.serving", name, str(port)]
     with (
         tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DIR")) as folder,
         subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
     ):
-        _wait_for(port)
+        wait_for(port)
         busy, began = _cpu(server.pid), time.perf_counter()
-        usage, peak = _run(_command(client, work, jobs, f"http://127.0.0.1:{port}", Path(folder)))
+        usage, peak = run(_command(client, work, jobs, f"http://127.0.0.1:{port}", Path(folder)))
         wall, busy = time.perf_counter() - began, _cpu(server.pid) - busy
         told = json.loads(server.communicate("the end\n")[0])
     _must_be_done(client, work, jobs, told)
@@ -110,8 +110,12 @@ def _command(client: str, work: Work, jobs: int, url: str, folder: Path) -> list
     return [sys.executable, "-m", "batchgen", "run", str(path), "-o", str(folder / "out"), *told]
 
 
-def _run(command: list[str]) -> tuple[Any, float]:
-    """The command's resource usage, that of its threads and processes included, and its memory at most, in MB."""
+def run(command: list[str], *, ends_with: int = 0) -> tuple[Any, float]:
+    """The command's resource usage, that of its threads and processes included, and its memory at most, in MB.
+
+    Raises:
+        RuntimeError: it ended with another code.
+    """
     environment = os.environ | {"IMAGEPIPELINE_API_KEY": "a-key"}
     child = subprocess.Popen(command, cwd=_ROOT, env=environment)
     ended, peaks = threading.Event(), [0.0]
@@ -121,7 +125,7 @@ def _run(command: list[str]) -> tuple[Any, float]:
     ended.set()
     watcher.join()
     child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    if child.returncode != ends_with:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}.")
     return usage, max(peaks)
 
@@ -182,13 +186,19 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens at."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Until somebody listens there.
+
+    Raises:
+        RuntimeError: nobody does for half a minute.
+    """
     until = time.monotonic() + 30
     while time.monotonic() < until:
         try:
