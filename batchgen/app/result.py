@@ -49,9 +49,10 @@ class RunResult:
         run_id: RunId,
         stopped: str | None,
         account: Account,
+        under_way: int = 0,
         cut_short: bool = False,
     ) -> RunResult:
-        """Read from the batch's index and journal.
+        """Read from the batch's index.
 
         Raises:
             StorageFailed: it cannot be read.
@@ -66,7 +67,7 @@ class RunResult:
             batch_id=facts.batch_id,
             run_id=run_id,
             findings=index.findings(path),
-            under_way=_under_way(folder),
+            under_way=under_way,
             samples=samples,
             replaced=replaced,
             unreplaced=unreplaced,
@@ -101,8 +102,12 @@ class RunResult:
                 yield self.out / row["file_name"]
 
 
-def _under_way(folder: BatchFolder) -> int:
-    """Requests whose jobs are at the API."""
+def under_way(folder: BatchFolder) -> int:
+    """Requests whose jobs are at the API.
+
+    Raises:
+        StorageFailed: the journal cannot be read.
+    """
     with JournalView(folder.journal) as journal:
         tallies = journal.tallies()
     return sum(tally.requests for state, tally in tallies.items() if state in (State.SUBMITTED, State.READY))

@@ -190,7 +190,7 @@ async def _run_held(
 
 
 def _result(batch: _Batch, outcome: _Outcome) -> RunResult:
-    from batchgen.app.result import RunResult
+    from batchgen.app.result import RunResult, under_way
 
     head = batch.plan.head
     result = RunResult.of(
@@ -199,6 +199,7 @@ def _result(batch: _Batch, outcome: _Outcome) -> RunResult:
         stopped=outcome.stopped,
         cut_short=outcome.cut_short,
         account=batch.account(),
+        under_way=under_way(batch.folder),
     )
     unfinished = _unfinished(batch.folder, batch.settings)
     return replace(result, wanted=head.wanted, elsewhere=head.elsewhere, unfinished=unfinished)
