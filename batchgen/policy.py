@@ -53,6 +53,8 @@ SIGN_UNKNOWN, SIGN_AT_LEAST, SIGN_AT_MOST = 15.0, 3.0, 60.0
 POLL_FIRST, POLL_AT_LEAST = 0.05, 0.005
 #: Rounds of the present limit after which more jobs in flight are tried: a refusal makes submitting pause.
 TRY_MORE_AFTER = 2.0
+#: Bytes of images that may be on their way to the disk while they are small; and how many times as many of these.
+SMALL_IMAGES, SMALL_AT_ONCE = 4 * 1024 * 1024, 4
 #: Share of a wait by which chance makes it longer.
 POLL_SPREAD = 0.02
 
@@ -261,6 +263,27 @@ class InFlightLimit:
             # One more in the first round, two in the next, then four: what has become free is found soon.
             step = 2.0 ** min(int(self._rounds - TRY_MORE_AFTER), 10) / self._limit
             self._limit = min(float(self._wish), self._limit + min(step, 1.0))
+
+
+class FetchLimit:
+    """How many images may be on their way to the disk, so that they take no more memory than a few large ones do.
+
+    Args:
+        least: of any size, at least 1.
+    """
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+        self._usual: float = SMALL_IMAGES / least  #: bytes of an image; at once as large as the largest that came
+
+    @property
+    def limit(self) -> int:
+        """Images that may be on their way now."""
+        return min(max(self._least, int(SMALL_IMAGES / max(1.0, self._usual))), SMALL_AT_ONCE * self._least)
+
+    def fetched(self, size: int) -> None:
+        """One of so many bytes came."""
+        self._usual = max(float(size), self._usual + (size - self._usual) / 8)
 
 
 class Brakes:

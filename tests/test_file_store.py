@@ -187,3 +187,15 @@ def test_a_directory_in_the_way_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed, match="cannot be written"):
         write_atomically(tmp_path / "README.md", b"text")
     assert files(tmp_path) == set()
+
+
+def test_of_many_images_each_is_kept_for_itself_and_those_that_cannot_be_say_why(
+    store: FileStore, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0001").write_text("a file where a folder should be")
+    stems = ["images/a", "images/0001/b", "../c", "images/0002/d", "images/e"]
+    kept = store.keep_all([(stem, *an_image()) for stem in stems])
+    assert [isinstance(one, StorageFailed) for one in kept] == [False, True, True, False, False]
+    assert [one for one in kept if isinstance(one, str)] == ["images/a.png", "images/0002/d.png", "images/e.png"]
+    assert files(tmp_path) == {"images/0001", "images/a.png", "images/0002/d.png", "images/e.png"}

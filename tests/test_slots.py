@@ -1,4 +1,4 @@
-"""Places for jobs in flight."""
+"""Places for jobs in flight, and for images on their way."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.policy import InFlightLimit
-from batchgen.runner.slots import Slots
+from batchgen.policy import SMALL_AT_ONCE, SMALL_IMAGES, FetchLimit, InFlightLimit
+from batchgen.runner.slots import Places, Slots
 
 
 async def turns(number: int = 5) -> None:
@@ -84,3 +84,36 @@ def test_whatever_happens_no_more_places_are_held_than_were_asked_for(wish: int,
         await asyncio.gather(*takers, return_exceptions=True)
 
     asyncio.run(play())
+
+
+async def test_places_that_have_become_more_are_given_with_the_next_that_is_given_back() -> None:
+    number = 1
+    places = Places(lambda: number)
+    await places.take()
+    waiting = [asyncio.ensure_future(places.take()) for _ in range(3)]
+    number = 3
+    places.leave()
+    await turns()
+    assert [one.done() for one in waiting] == [True, True, True]
+    assert places.held == 3
+
+
+@given(st.integers(1, 20), st.lists(st.integers(0, 10**8), max_size=50))
+def test_small_images_are_fetched_more_at_once_and_large_ones_never_fewer_than_was_said(
+    least: int, sizes: list[int]
+) -> None:
+    limit = FetchLimit(least)
+    for size in sizes:
+        limit.fetched(size)
+        assert least <= limit.limit <= SMALL_AT_ONCE * least
+        assert limit.limit == least or limit.limit * size <= SMALL_IMAGES
+
+
+def test_images_as_small_as_icons_are_soon_fetched_as_many_at_once_as_may_be_and_a_large_one_ends_that() -> None:
+    limit = FetchLimit(16)
+    assert limit.limit == 16
+    for _ in range(50):
+        limit.fetched(4_000)
+    assert limit.limit == 64
+    limit.fetched(2_000_000)
+    assert limit.limit == 16

@@ -66,19 +66,20 @@ class FileStore:
         """
         few = len(images) < 2
         kept = list(map(self._placed, images) if few else self._writing.map(self._placed, images))
-        for folder in {path.parent for path in kept if isinstance(path, Path)}:
+        for folder in {_folder_of(name) for name in kept if isinstance(name, str)}:
             try:
-                flush_folder(folder)
+                flush_folder(self._folder / folder)
             except OSError as error:
-                failed = _failed(folder, error)
-                kept = [failed if isinstance(path, Path) and path.parent == folder else path for path in kept]
-        return [path.relative_to(self._folder).as_posix() if isinstance(path, Path) else path for path in kept]
+                failed = _failed(self._folder / folder, error)
+                kept = [failed if isinstance(name, str) and _folder_of(name) == folder else name for name in kept]
+        return kept
 
-    def _placed(self, file: ImageFile) -> Path | StorageFailed:
-        """Where the image lies, flushed; its folder is not yet."""
+    def _placed(self, file: ImageFile) -> str | StorageFailed:
+        """The name under which the image lies, flushed; its folder is not yet."""
         file_stem, image, content = file
         try:
-            path = self._folder / checked_name(file_stem, image.format)
+            name = checked_name(file_stem, image.format)
+            path = self._folder / name
             self._make(path.parent)
         except StorageFailed as refused:
             return refused
@@ -89,7 +90,7 @@ class FileStore:
         except OSError as error:
             _remove(part)
             return _failed(path, error)
-        return path
+        return name
 
     def set_aside(self, name: str) -> str | None:
         """Move a rejected image out of sight of the dataset's readers; gives its new name, or None if it is not there.
@@ -195,6 +196,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         with part.open("rb+") as written:
             os.fsync(written.fileno())
+
+
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _write_flushed(path: Path, content: bytes) -> None:

@@ -7,10 +7,8 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
-
-import structlog
 
 from batchgen.lifecycle import Event, Record
 from batchgen.model import Request, RequestKey, RunId
@@ -21,35 +19,6 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 _BEHIND = 0.5
 #: Bytes at the end of a log in which its last step is looked for.
 _TAIL = 2**18
-
-
-class _Lines:
-    """A file of lines, as structlog's loggers write them."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-        self._due = False
-
-    def msg(self, line: str) -> None:
-        """Write one more, soon."""
-        self._file.write(line + "\n")
-        if self._due:
-            return
-        try:
-            asyncio.get_running_loop().call_later(_BEHIND, self.flush)
-        except RuntimeError:  # no loop to come back in
-            self.flush()
-        else:
-            self._due = True
-
-    def close(self) -> None:
-        self._file.close()
-
-    def flush(self) -> None:
-        """Let the disk have what waits."""
-        self._due = False
-        with contextlib.suppress(OSError, ValueError):  # a full disk, or a closed file: a log ends no run
-            self._file.flush()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,22 +63,34 @@ class RunLog(Observer):
     """
 
     def __init__(self, path: Path, *, run_id: RunId) -> None:
-        self._lines = _Lines(path.open("a", encoding="utf-8"))
-        renderer = structlog.processors.JSONRenderer(serializer=lambda keys, **_: _ENCODER.encode(keys))
-        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-        logger = structlog.wrap_logger(self._lines, processors=[stamp, renderer], wrapper_class=structlog.BoundLogger)
-        self._log: structlog.BoundLogger = logger.bind(run_id=run_id)
+        self._file = path.open("a", encoding="utf-8")
+        self._run_id = run_id
+        self._due = False  #: whether the disk will soon have what waits
         self.note("run.begun")
-        self._lines.flush()  # before anything is sent, so that the log of a run that is killed at once names it
+        self._flush()  # before anything is sent, so that the log of a run that is killed at once names it
 
     def close(self) -> None:
         """Let go of the file."""
         with contextlib.suppress(OSError):  # a full disk: the log is a spectator, and ends no run
-            self._lines.close()
+            self._file.close()
 
     def note(self, event: str, **keys: object) -> None:
-        """One more line: a dotted constant and its keys."""
-        self._log.msg(event, **keys)
+        """One more line, soon: a dotted constant and its keys."""
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        self._file.write(_ENCODER.encode({"run_id": self._run_id, **keys, "event": event, "timestamp": now}) + "\n")
+        if self._due:
+            return
+        try:
+            asyncio.get_running_loop().call_later(_BEHIND, self._flush)
+        except RuntimeError:  # no loop to come back in
+            self._flush()
+        else:
+            self._due = True
+
+    def _flush(self) -> None:
+        self._due = False
+        with contextlib.suppress(OSError, ValueError):  # a full disk, or a closed file: a log ends no run
+            self._file.flush()
 
     def begun(self, progress: Progress) -> None:
         """The run is about to submit or to ask."""

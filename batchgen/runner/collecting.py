@@ -14,6 +14,7 @@ from batchgen.policy import (
     LINK_SECONDS,
     LINK_TRIES,
     ODD_SIZE_TRIES,
+    FetchLimit,
     SecondLooks,
     backoff,
     has_other_size,
@@ -21,6 +22,7 @@ from batchgen.policy import (
 )
 from batchgen.ports import SampleLink, Wanted
 from batchgen.runner.limits import Ports, RunLimits
+from batchgen.runner.slots import Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +37,20 @@ class Collector:
     """Fetches images, so many at once.
 
     Args:
-        limits: how many are downloaded, verified or written at once.
+        limits: how many large ones are downloaded, verified or written at once.
     """
 
     def __init__(self, ports: Ports, limits: RunLimits, *, chance: random.Random) -> None:
         self._images, self._clock = ports.images, ports.clock
         self._chance = chance
         self._odd_sizes = SecondLooks(ODD_SIZE_TRIES)
-        self._lane = asyncio.Semaphore(limits.downloads)
+        self._limit = FetchLimit(limits.downloads)
+        self._lane = Places(lambda: self._limit.limit)
+
+    @property
+    def at_once(self) -> int:
+        """Images that are fetched at once now."""
+        return self._limit.limit
 
     async def collect(
         self,
@@ -88,6 +96,7 @@ class Collector:
             except ResultUnavailable as unavailable:
                 trouble = unavailable
             else:
+                self._limit.fetched(stored.image.bytes)
                 whole = not has_other_size(stored.image, request.params)
                 odd += not whole and not settled
                 self._odd_sizes.believed(odd, whole=whole)

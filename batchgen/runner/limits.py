@@ -24,7 +24,7 @@ class RunLimits:
     max_wait: float = 900.0  #: seconds that the API may refuse everything before the run stops
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
     status_rate: float | None = None  #: status calls a second
-    downloads: int = 16  #: images downloaded, verified or written at once
+    downloads: int = 16  #: images downloaded, verified or written at once; more where they are small
 
 
 def _as_planned(request: Request) -> Request:

@@ -27,7 +27,7 @@ from batchgen.runner.collecting import Collector, EarlyLinks, Lost
 from batchgen.runner.limits import Ports, RunLimits
 from batchgen.runner.polls import Polls
 from batchgen.runner.recording import Recorder
-from batchgen.runner.slots import Slots
+from batchgen.runner.slots import Places, Slots
 from batchgen.runner.stopping import Stop
 from batchgen.runner.submitting import Submitter
 from batchgen.runner.watching import Awaited, Overdue
@@ -62,7 +62,7 @@ class Runner:
         self._polls = Polls(ports.api, ports.clock, rate=limits.status_rate, chance=self._chance)
         self._collector = Collector(ports, limits, chance=self._chance)
         # Finished jobs that wait for their download push back on submitting once this many requests are alive.
-        self._alive = asyncio.Semaphore(limits.concurrency + 2 * limits.downloads)
+        self._alive = Places(lambda: limits.concurrency + 2 * self._collector.at_once)
         self._carried: set[asyncio.Task[None]] = set()
 
     @property
@@ -142,7 +142,7 @@ class Runner:
         try:
             while not self._stop.pulled and (claims := await feed.claim(self._limits.concurrency)):
                 for claim in claims:
-                    await self._alive.acquire()
+                    await self._alive.take()
                     task = asyncio.ensure_future(self._carry_alive(claim))
                     self._carried.add(task)
                     task.add_done_callback(self._carried.discard)
@@ -157,7 +157,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001  # whatever it is, other jobs in flight must not die of it
             self._stop.halt(error)
         finally:
-            self._alive.release()
+            self._alive.leave()
 
     async def _carry(self, request: Request, record: Record) -> None:
         """Take the request from where it stands to its end, or as far as this run may."""

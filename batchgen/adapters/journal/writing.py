@@ -58,7 +58,8 @@ class SQLiteJournal:
         self._clock = clock
         self._open: dict[RequestKey, Record] = {}  #: what is in flight; the writer's own
         self._version = -1  #: of the database when `_open` was right
-        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._coming: list[_Entry] = []  #: of this turn of the loop, which are handed over together
+        self._entries: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
         self._reader = connect(path)
         self._connection = connect(path)
         self._ballast = path.with_name("ballast")
@@ -84,6 +85,7 @@ class SQLiteJournal:
 
     def close(self) -> None:
         """Write what waits, and let go of the file."""
+        self._hand_over()
         self._entries.put(None)
         self._writer.join()
         self._reader.close()
@@ -91,9 +93,17 @@ class SQLiteJournal:
 
     async def record(self, key: RequestKey, event: Event) -> Record:
         """Add the event; returns once it would survive a power cut. See `ports.Journal`."""
-        written: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
-        self._entries.put(_Entry(key, event, written))
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[Record] = loop.create_future()
+        if not self._coming:
+            loop.call_soon(self._hand_over)
+        self._coming.append(_Entry(key, event, written))
         return await written
+
+    def _hand_over(self) -> None:
+        if self._coming:
+            coming, self._coming = self._coming, []
+            self._entries.put(coming)
 
     def records(self, keys: Sequence[RequestKey]) -> Mapping[RequestKey, Record]:
         """The records of those keys that have any events."""
@@ -145,17 +155,17 @@ class SQLiteJournal:
                 if not more:
                     return
 
-    def _gather(self, first: _Entry) -> tuple[list[_Entry], bool]:
+    def _gather(self, first: list[_Entry]) -> tuple[list[_Entry], bool]:
         """All entries that wait by now, and whether more may come."""
-        batch = [first]
+        batch = first
         while True:
             try:
-                entry = self._entries.get_nowait()
+                entries = self._entries.get_nowait()
             except queue.Empty:
                 return batch, True
-            if entry is None:
+            if entries is None:
                 return batch, False
-            batch.append(entry)
+            batch += entries
 
     def _write(self, connection: sqlite3.Connection, batch: list[_Entry]) -> None:
         """One transaction; each entry learns what became of it, and memory changes only if the disk did."""
