@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFile
 
-from batchgen.adapters import image_check
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.checks import Decode
 from batchgen.errors import ResultUnavailable
@@ -356,7 +355,7 @@ def _is_taken(content: bytes) -> bool:
 
 @pytest.mark.parametrize("library", ["zlib", "isal.isal_zlib"])
 def test_whichever_library_inflates_finds_the_same(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_check, "inflating", pytest.importorskip(library))
+    monkeypatch.setattr("batchgen.png.inflating", pytest.importorskip(library))
     content = WHOLE["png"]
     assert STREAM.verify(content).width == 48
     refusal(content[: len(content) // 2], STREAM)

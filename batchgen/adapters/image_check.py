@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
-from collections.abc import Iterator
 from io import BytesIO
 from typing import cast
 
@@ -17,20 +14,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from batchgen import png
 from batchgen.checks import Decode
 from batchgen.depth import in_8_bits
 from batchgen.errors import Came, ResultUnavailable
 from batchgen.model import VerifiedImage
 
-try:
-    from isal import isal_zlib as inflating  # as zlib, in a third of the time
-except ImportError:
-    import zlib as inflating  # type: ignore[no-redef]
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-#: The chunks of a PNG that make its picture. Only they are decoded: text, profiles and animations are where
-#: decompression bombs and warnings come from.
-_PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 #: Pixels; no generated picture is longer, and JPEG can hold no more.
 _LONGEST_SIDE = 65_535
 #: Bytes of a body that are given as its beginning, and characters that tell whether it is text.
@@ -39,33 +28,11 @@ _BEGINNING, _TOLD = 480, 120
 _JPEG_END, _LAST_BYTES, _BLOCKS, _BLOCK = b"\xff\xd9", 4, 16, 16
 #: What a decoder of JPEG paints where it has nothing.
 _MIDDLE_GREY = 128
-#: Values of a pixel, by a PNG's type of colour.
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-#: The seven passes of an interlaced PNG: the first column and row of each, and how far apart they are.
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-#: Bytes that are inflated at a time.
-_INFLATED = 256 * 1024
 #: Steps of 255 within which colours count as one, and to which they count as black.
 _ONE_COLOUR, _BLACK = 8, 12
 #: Pixels of the square from which the perceptual hash is made, and the eight lowest waves across it.
 _SIDE = 32
 _COSINES = np.cos(np.pi / (2 * _SIDE) * np.outer(np.arange(8), 2 * np.arange(_SIDE) + 1))
-#: What Pillow's decoders are known to raise on bytes that are not what they seem.
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    EOFError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    cast("type[Exception]", inflating.error),
-    Image.DecompressionBombError,
-)
 
 
 class PillowCheck:
@@ -92,7 +59,7 @@ class PillowCheck:
             raise self._unusable(content, "is neither PNG, WEBP nor JPEG")
         try:
             width, height, phash, blank = self._looked_at(extension, content)
-        except _BROKEN as error:
+        except png.BROKEN as error:
             words = str(error) or type(error).__name__
             raise self._unusable(content, f"is a damaged {extension} image ({words})") from error
         digest = hashlib.sha256(content).hexdigest()
@@ -122,12 +89,7 @@ class PillowCheck:
             self._check_size(content, *_webp_size(content))  # its decoder takes the memory as soon as it is made
         with _opened(extension, content) as image:
             self._check_size(content, *image.size)
-            image.load()
-            if extension == "png" and _ends_in_nothing(image):
-                _check_png_stream(content)  # the decoder takes a whole stream of too few rows for all of them
-            if extension == "jpg" and _ends_before_its_picture(image, content):
-                raise ValueError("it is cut off, and ended all the same")
-            shown = in_8_bits(image)
+            shown = in_8_bits(_loaded(image, content))
             small = _shrunk(shown)
             return *image.size, perceptual_hash(small), is_blank(shown, small)
 
@@ -185,7 +147,7 @@ def perceptual_hash(small: npt.NDArray[np.float64]) -> str:
 
 
 def _type_of(content: bytes) -> str | None:
-    if content.startswith(_PNG):
+    if content.startswith(png.SIGNATURE):
         return "png"
     if content.startswith(b"\xff\xd8\xff"):
         return "jpg"
@@ -198,7 +160,7 @@ def _opened(extension: str, content: bytes) -> ImageFile:
     """The image with only its head read. Not `Image.open`: that warns of large images, process-wide."""
     match extension:
         case "png":
-            return PngImageFile(BytesIO(_picture_of_png(content)))
+            return png.opened(content)
         case "jpg":
             _check_jpeg_ends(content)
             return JpegImageFile(BytesIO(content))
@@ -207,65 +169,14 @@ def _opened(extension: str, content: bytes) -> ImageFile:
             return WebPImageFile(BytesIO(content))
 
 
-def _picture_of_png(content: bytes) -> bytes:
-    """The PNG without what does not make its picture, each chunk checked.
-
-    Raises:
-        ValueError: cut off, or a checksum is wrong.
-    """
-    kept = [_PNG]
-    for kind, start, end in _png_chunks(content):
-        if kind not in _PICTURE_CHUNKS:
-            continue
-        _check_sum(content, kind, start, end)
-        kept.append(content[start:end])
-    return b"".join(kept)
-
-
-def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Type, start and end of each chunk, to the one that ends the image."""
-    start, kind = len(_PNG), b""
-    while kind != b"IEND":
-        kind = content[start + 4 : start + 8]
-        end = start + int.from_bytes(content[start : start + 4]) + 12
-        if end > len(content):
-            raise ValueError("it is cut off")
-        yield kind, start, end
-        start = end
-
-
-def _png_size(content: bytes) -> tuple[int, int]:
-    if len(content) < 33 or content[12:16] != b"IHDR":
-        raise ValueError("it has no head")
-    return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
-
-
-def _check_png_stream(content: bytes) -> None:
-    """Each chunk's checksum, and that the compressed picture can be inflated to its end and is long enough.
-
-    Raises:
-        ValueError, or an error of zlib: cut off or damaged.
-    """
-    stream, inflated = inflating.decompressobj(), 0
-    for kind, start, end in _png_chunks(content):
-        _check_sum(content, kind, start, end)
-        left = content[start + 8 : end - 4] if kind == b"IDAT" else b""
-        while left and not stream.eof:
-            inflated += len(stream.decompress(left, _INFLATED))
-            left = stream.unconsumed_tail
-    if not stream.eof or inflated < _png_length(content):
-        raise ValueError("its picture is cut off")
-
-
-def _png_length(content: bytes) -> int:
-    """Bytes of the inflated picture as its head gives them: each line has one more than its pixels take."""
-    width, height = _png_size(content)
-    depth, colour, interlaced = content[24], content[25], content[28]
-    bits = depth * _CHANNELS[colour]
-    if not interlaced:
-        return height * (1 + (width * bits + 7) // 8)
-    passes = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in _PASSES)
-    return sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in passes if columns > 0 and rows > 0)
+def _loaded(image: ImageFile, content: bytes) -> Image.Image:
+    """The decoded picture of an opened image."""
+    if isinstance(image, PngImageFile):
+        return png.decoded(image, content)
+    image.load()
+    if isinstance(image, JpegImageFile) and _ends_before_its_picture(image, content):
+        raise ValueError("it is cut off, and ended all the same")
+    return image
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int]:
@@ -283,17 +194,6 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
             return int.from_bytes(head[7:9]), int.from_bytes(head[5:7])
         start += 2 + int.from_bytes(head[2:4])
     raise ValueError("it has no head")
-
-
-def _ends_in_nothing(image: Image.Image) -> bool:
-    """Whether its lowest row is what a decoder leaves where nothing came."""
-    width, height = image.size
-    return not np.any(np.asarray(image.crop((0, height - 1, width, height))))
-
-
-def _check_sum(content: bytes, kind: bytes, start: int, end: int) -> None:
-    if inflating.crc32(memoryview(content)[start + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
-        raise ValueError(f"wrong checksum in its chunk {kind.decode('latin-1')}")
 
 
 def _check_jpeg_ends(content: bytes) -> None:
@@ -319,7 +219,7 @@ def _ends_before_its_picture(image: ImageFile, content: bytes) -> bool:
         with JpegImageFile(BytesIO(content[: content.rfind(_JPEG_END) - _LAST_BYTES] + _JPEG_END)) as shorter:
             shorter.load()
             painted = ImageChops.difference(image, shorter).getbbox()
-    except _BROKEN:  # what was cut off here is more than its last blocks: that says nothing about the whole
+    except png.BROKEN:  # what was cut off here is more than its last blocks: that says nothing about the whole
         return False
     return painted is not None and painted[3] <= height - last_rows
 
@@ -347,8 +247,8 @@ def _webp_size(content: bytes) -> tuple[int, int]:
 
 
 #: What is read of an image that is not decoded, by its type.
-_SIZES = {"png": _png_size, "jpg": _jpeg_size, "webp": _webp_size}
-_ENDS = {"png": _check_png_stream, "jpg": _check_jpeg_ends, "webp": _check_webp_ends}
+_SIZES = {"png": png.size, "jpg": _jpeg_size, "webp": _webp_size}
+_ENDS = {"png": png.check_stream, "jpg": _check_jpeg_ends, "webp": _check_webp_ends}
 
 
 def _beginning(content: bytes) -> str | None:
