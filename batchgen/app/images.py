@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from batchgen.adapters.http_api.addresses import AddressRule
 from batchgen.adapters.image_process.fetching import ImageProcesses
+from batchgen.adapters.image_process.serving import DECODED_AT_A_TIME
 from batchgen.app import image_worker
 from batchgen.app.folder import BatchFolder
 from batchgen.app.image_worker import Setup
@@ -22,7 +23,7 @@ def image_processes(
     base_url: str | None,
     clean: Callable[[str], str],
 ) -> ImageProcesses:
-    """What fetches the images of a batch, as many at a time as there are cores to decode them.
+    """What fetches the images of a batch, decoded by as many threads as there are cores.
 
     Args:
         base_url: of the API, if it is not the profile's.
@@ -38,4 +39,5 @@ def image_processes(
         checks=settings.checks or manifest.checks,
         embeds=profile if manifest.provenance else None,
     )
-    return ImageProcesses(image_worker.__name__, setup, most=os.cpu_count() or 1, clean=clean)
+    most = max(1, (os.cpu_count() or 1) // DECODED_AT_A_TIME)
+    return ImageProcesses(image_worker.__name__, setup, most=most, clean=clean)

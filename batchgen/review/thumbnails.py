@@ -8,10 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from batchgen import png
 from batchgen.depth import in_8_bits
 
 #: Longer side in pixels: sharp at 160 on most screens, and some 4 KB.
 SIDE = 192
+#: How much larger than a thumbnail the plain averages are that it is made from: half the time, and no eye sees it.
+_GAP = 1.3
 
 
 def data_uri(folder: Path, name: str | None, *, side: int = SIDE) -> str | None:
@@ -26,16 +29,22 @@ def data_uri(folder: Path, name: str | None, *, side: int = SIDE) -> str | None:
     if path is None:
         return None
     try:
-        with Image.open(path) as image:
+        with _opened(path.read_bytes()) as image:
             image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded no larger than needed
             plain = in_8_bits(image)
-            plain.thumbnail((side, side))
+            plain.thumbnail((side, side), reducing_gap=_GAP)
             kept = plain.convert("RGBA" if plain.has_transparency_data else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except png.BROKEN:
         return None
     buffer = BytesIO()
     kept.save(buffer, "WEBP", quality=72, method=2)
     return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+def _opened(content: bytes) -> Image.Image:
+    if content.startswith(png.SIGNATURE) and b"iCCP" not in content[: content.find(b"IDAT")]:  # colours of its own stay
+        return png.decoded(png.opened(content), content)
+    return Image.open(BytesIO(content))
 
 
 def within(folder: Path, name: str | None) -> Path | None:
