@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,3 +200,19 @@ def test_of_many_images_each_is_kept_for_itself_and_those_that_cannot_be_say_why
     assert [isinstance(one, StorageFailed) for one in kept] == [False, True, True, False, False]
     assert [one for one in kept if isinstance(one, str)] == ["images/a.png", "images/0002/d.png", "images/e.png"]
     assert files(tmp_path) == {"images/0001", "images/a.png", "images/0002/d.png", "images/e.png"}
+
+
+def in_the_cache(path: Path) -> int:
+    """Bytes of the file that the system has in memory."""
+    command = ["fincore", "--bytes", "--noheadings", "--output", "RES", str(path)]
+    return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def test_images_that_nobody_reads_again_leave_the_systems_cache(tmp_path: Path) -> None:
+    kind = subprocess.run(["stat", "-f", "-c", "%T", str(tmp_path)], capture_output=True, check=False, text=True).stdout
+    if shutil.which("fincore") is None or "ext" not in kind:
+        pytest.skip("here it cannot be seen")
+    image, _ = an_image()
+    for read_again in (True, False):
+        name = FileStore(tmp_path, read_again=read_again).keep(f"images/{read_again}", image, bytes(1_000_000))
+        assert (in_the_cache(tmp_path / name) > 0) is read_again

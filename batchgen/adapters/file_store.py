@@ -45,10 +45,11 @@ class FileStore:
 
     Args:
         folder: the batch folder.
+        read_again: whether images are soon read again; if not, they leave the system's cache once they are on the disk.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, read_again: bool = True) -> None:
+        self._folder, self._read_again = folder, read_again
         self._known: set[Path] = set()  #: folders that are on disk already
         self._writing = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="writing")  # its threads start when needed
 
@@ -85,7 +86,7 @@ class FileStore:
             return refused
         part = _part_of(path)
         try:
-            _write_flushed(part, content)
+            _write_flushed(part, content, read_again=self._read_again)
             part.replace(path)
         except OSError as error:
             _remove(part)
@@ -202,7 +203,7 @@ def _folder_of(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _write_flushed(path: Path, content: bytes) -> None:
+def _write_flushed(path: Path, content: bytes, *, read_again: bool = True) -> None:
     """Make a new file that holds the content, and have it on the disk.
 
     Raises:
@@ -213,6 +214,8 @@ def _write_flushed(path: Path, content: bytes) -> None:
         while left:
             left = left[file.write(left) :]
         os.fsync(file.fileno())
+        if not read_again and hasattr(os, "posix_fadvise"):  # the next image is written to the memory of this one
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _remove(part: Path) -> None:

@@ -30,6 +30,7 @@ class Setup:
     rule: AddressRule
     checks: Checks
     embeds: Profile | None  #: by which files are made to say where they come from; None: they are not
+    read_again: bool = True  #: whether the run reads its images again, as for a report
     timeouts: Timeouts = field(default_factory=Timeouts)
     largest: int = LARGEST  #: bytes of an image
 
@@ -52,7 +53,8 @@ async def _serve() -> None:
     def serving(setup: object) -> Serving:
         assert isinstance(setup, Setup)
         hosts = ImageHosts(setup.rule, timeouts=setup.timeouts, largest=setup.largest)
-        return Serving(hosts, _intake(setup), FileStore(setup.folder), outcomes=outcomes)
+        store = FileStore(setup.folder, read_again=setup.read_again)
+        return Serving(hosts, _intake(setup), store, outcomes=outcomes)
 
     _, orders = await asyncio.get_running_loop().connect_read_pipe(lambda: Orders(serving), sys.stdin)
     await orders.ended

@@ -33,11 +33,13 @@ def image_processes(
     hosts = AddressRule.beside(
         base_url or profile.base_url, hosts=profile.image_hosts, private=settings.allow_private_hosts
     )
+    checks = settings.checks or manifest.checks
     setup = Setup(
         folder=folder.root.absolute(),
         rule=hosts,
-        checks=settings.checks or manifest.checks,
+        checks=checks,
         embeds=profile if manifest.provenance else None,
+        read_again=settings.report or bool(checks.score),
     )
     most = max(1, (os.cpu_count() or 1) // DECODED_AT_A_TIME)
     return ImageProcesses(image_worker.__name__, setup, most=most, clean=clean)
