@@ -1,7 +1,8 @@
 """The rows of a batch as the script of its report takes them: what it searches at once, and in parts what it shows.
 
 A part is the thumbnails and all the metadata of so many rows. The parts of a small batch are inside the page; those
-of a large one are numbered files beside it, each loaded when one of its images comes into view.
+of a large one are files beside it, each loaded when one of its images comes into view. A file is named by its rows, so
+that a page finds the parts that it was written with, or none: never those of a later report.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ MOST_ROWS = 20_000
 #: Rows whose parts are inside the page.
 _INSIDE = 250
 #: Raised when the same rows make another part.
-_FORM = 1
+_FORM = 2
+#: Of the hash in a part's name.
+_DIGITS = 16
 #: What YAML takes for a line break, or not at all, where JSON has it as it is.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -47,6 +50,7 @@ class Gallery:
         self._facets: dict[str, Column] = {}
         self._texts = {name: Column() for name in ("prompt", "message", "file_prefix")}
         self._files: list[str | None] = []
+        self._parts: list[str] = []
 
     @property
     def count(self) -> int:
@@ -62,6 +66,10 @@ class Gallery:
         self._texts["prompt"].put(number, row["prompt"])
         self._texts["message"].put(number, row["error_message"])
         self._texts["file_prefix"].put(number, row["file_prefix"])
+
+    def lies_beside(self, name: str) -> None:
+        """Take note of the file of the next part, relative to the batch folder."""
+        self._parts.append(_own_name(name))
 
     def written(self, parts: Sequence[Sequence[dict[str, Any]]] | None) -> dict[str, Any]:
         """All of it, as the script reads it.
@@ -80,6 +88,7 @@ class Gallery:
             "parts": parts,
             "part_size": PART_ROWS,
             "folder": PARTS_FOLDER,
+            "beside": self._parts,
         }
 
     def _coded(self, column: Column) -> dict[str, Any]:
@@ -120,15 +129,16 @@ class PartMaker:
         Args:
             number: from 0.
         """
-        name = f"{PARTS_FOLDER}/{number + 1:05}.js"
         details = [self._shown(row) for row in rows]
         digest = sha256(json.dumps([_FORM, SIDE, details]).encode()).hexdigest()
+        name = f"{PARTS_FOLDER}/{number + 1:05}-{digest[:_DIGITS]}.js"
         if _first_line(self._folder / name) == f"//{digest}":
             return name, None
         part = self._with_thumbnails(rows, details)
         whole = all(one["thumbnail"] is not None for one, row in zip(part, rows, strict=True) if _file(row))
         first = f"//{digest if whole else 'without all thumbnails'}"
-        return name, f"{first}\nbatchgenPart({number},{json.dumps(part, separators=(',', ':'))})\n".encode()
+        given = f"{json.dumps(_own_name(name))},{json.dumps(part, separators=(',', ':'))}"
+        return name, f"{first}\nbatchgenPart({given})\n".encode()
 
     def _with_thumbnails(self, rows: Sequence[Row], details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if self._left is not None:
@@ -177,6 +187,10 @@ def in_parts(rows: Iterator[Row]) -> Iterator[list[Row]]:
             part = []
     if part:
         yield part
+
+
+def _own_name(part: str) -> str:
+    return part.removeprefix(f"{PARTS_FOLDER}/")
 
 
 def _file(row: Row) -> str | None:

@@ -55,6 +55,7 @@ def make(folder: Path, *, thumbnails: int | None = None) -> Iterator[ReportFile]
                 inside.append(maker.inner(part))
             else:
                 name, content = maker.beside(number, part)
+                gallery.lies_beside(name)
                 yield ReportFile(name=name, content=content, rows=len(part))
     for row in rows:
         survey.add(row, facets(row, labels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from batchgen.errors import UsageError
 from batchgen.manifest import read_manifest
 from batchgen.model import PARTS_FOLDER, FailureKind
 from batchgen.review import charts, gallery
+from batchgen.review import report as pages
 from batchgen.review.advice import advice
 from batchgen.review.facets import Column, in_order
 from batchgen.review.gallery import manifest_row
@@ -83,8 +85,9 @@ def test_the_parts_of_a_large_batch_hold_every_row_once(tmp_path: Path) -> None:
     made = report(many(tmp_path / "out", 260))
     assert made.parts == len(parts(tmp_path / "out")) == 6
     prompts: list[str] = []
-    for number, part in enumerate(parts(tmp_path / "out").values()):
-        start = f"batchgenPart({number},"
+    assert rows_of(made.page)["beside"] == list(parts(tmp_path / "out"))
+    for name, part in parts(tmp_path / "out").items():
+        start = f'batchgenPart("{name}",'
         rows = json.loads(part.decode().splitlines()[1].removeprefix(start).removesuffix(")"))
         prompts += [dict(row["cells"])["prompt"] for row in rows]
     assert prompts == [f"A fox, number {n}" for n in range(260)]
@@ -108,6 +111,21 @@ def test_thumbnails_that_could_not_be_made_are_tried_again(tmp_path: Path) -> No
     assert [b'"thumbnail":null' in part for part in parts(out).values()] == [False] * 2 + [True] * 4
     report(out)
     assert not any(b'"thumbnail":null' in part for part in parts(out).values())
+
+def test_parts_of_other_rows_have_other_names_and_the_old_ones_go_once_the_page_is_there(tmp_path: Path) -> None:
+    out = many(tmp_path / "out", 260)
+    page = report(out).page
+    before, old_page = set(parts(out)), page.read_bytes()
+    shutil.rmtree(out / "images")
+    (out / "metadata.parquet").unlink()
+    make(out, [Wanted(prompt=f"An owl, number {n}", params={"seed": n}) for n in range(260)])
+    for file in pages.make(out):
+        if file.content is not None and file.name != page.name:
+            (out / file.name).write_bytes(file.content)
+    assert page.read_bytes() == old_page
+    assert before < set(parts(out))
+    assert set(rows_of(report(out).page)["beside"]) == set(parts(out)) == set(parts(out)) - before
+
 
 
 def test_the_page_of_a_batch_of_any_length_shows_its_first_rows_and_counts_all(

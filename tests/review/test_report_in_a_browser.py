@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from batchgen.app.reporting import report
 from batchgen.model import PARTS_FOLDER
+from batchgen.review import report as pages
 from tests.review.browsing import Opened, a_browser, opened
 from tests.review.sweeps import Wanted, failed, make, sweep
 
@@ -166,14 +167,61 @@ def test_a_large_batch_loads_its_thumbnails_when_they_come_into_view(browser: Br
         assert seen.asked_elsewhere == []
 
 
-def test_a_page_without_its_parts_shows_the_images_themselves(browser: Browser, tmp_path: Path) -> None:
-    rows = [Wanted(prompt=f"A fox, number {n}", params={"seed": n}) for n in range(260)]
-    made = report(make(tmp_path / "out", rows))
+def foxes(count: int) -> list[Wanted]:
+    return [Wanted(prompt=f"A fox, number {n}", params={"seed": n}) for n in range(count)]
+
+
+def test_a_page_without_its_parts_says_so_and_shows_the_images_themselves(browser: Browser, tmp_path: Path) -> None:
+    made = report(make(tmp_path / "out", foxes(260)))
     shutil.rmtree(tmp_path / "out" / PARTS_FOLDER)
     with opened(browser, made.page) as seen:
         image = seen.page.locator("#tiles img").first
         image.scroll_into_view_if_needed()
         assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 48
+        expect(seen.page.get_by_text("belong to this page are not there any more")).to_be_visible()
+
+
+def test_a_page_that_is_open_while_a_newer_report_is_written_never_shows_that_ones_rows(
+    browser: Browser, tmp_path: Path
+) -> None:
+    out = make(tmp_path / "out", foxes(260))
+    made = report(out)
+    with opened(browser, made.page) as seen:
+        (out / "metadata.parquet").unlink()
+        (out / "images").rename(out / "before")
+        make(out, [Wanted(prompt=f"An owl, number {n}") for n in range(80)] + foxes(260))
+        report(out)
+        for tile, prompt in ((0, "A fox, number 0"), (99, "A fox, number 99")):
+            seen.page.locator("#tiles .tile").nth(tile).click()
+            expect(seen.page.locator("#box-title")).to_have_text(prompt)
+            expect(seen.page.locator("#box-cells tr").first).to_be_attached()
+            assert "An owl" not in seen.page.locator("#box").inner_text()
+            seen.page.keyboard.press("Escape")
+        expect(seen.page.locator("#parts-gone")).to_be_visible()
+        seen.page.reload()
+        expect(seen.page.locator("#parts-gone")).not_to_be_visible()
+        seen.page.locator("#tiles .tile").nth(80).click()
+        expect(seen.page.locator("#box-cells")).to_contain_text("A fox, number 0")
+
+
+def test_an_old_page_beside_the_parts_of_a_report_that_was_cut_off_shows_its_own_rows(
+    browser: Browser, tmp_path: Path
+) -> None:
+    out = make(tmp_path / "out", foxes(260))
+    made = report(out)
+    (out / "metadata.parquet").unlink()
+    (out / "images").rename(out / "before")
+    make(out, [Wanted(prompt=f"An owl, number {n}") for n in range(80)] + foxes(260))
+    for file in pages.make(out):
+        if file.content is not None and file.name != made.page.name:  # killed before the page was written
+            (out / file.name).write_bytes(file.content)
+    with opened(browser, made.page) as seen:
+        seen.page.locator("#tiles .tile").first.click()
+        expect(seen.page.locator("#box-cells tr", has_text="request_key")).to_be_visible()
+        cells = seen.page.locator("#box-cells").inner_text()
+        assert "A fox, number 0" in cells
+        assert "An owl" not in cells
+        expect(seen.page.locator("#parts-gone")).not_to_be_visible()
 
 
 #: Elements with text of their own whose contrast with the nearest ground is below 4.5, as the accessibility

@@ -17,16 +17,20 @@
   const promptFacet = { name: "prompt", axis: false, ...rows.prompt };
   const facets = [...rows.facets, promptFacet];
 
-  // Thumbnails and the cells of the lightbox come in parts: inside this page, or in numbered files beside it.
+  // Thumbnails and the cells of the lightbox come in parts: inside this page, or in files beside it, which are named
+  // by what is in them: where a later report has taken their place, this page finds none, and says so.
   const parts = new Map(), arrived = new Map();
-  window.batchgenPart = (number, part) => arrived.get(number)(part);
+  window.batchgenPart = (name, part) => arrived.get(name)?.(part);
   const part = (number) => {
     if (rows.parts) return Promise.resolve(rows.parts[number]);
     if (!parts.has(number)) {
       parts.set(number, new Promise((resolve) => {
-        arrived.set(number, resolve);
-        const script = make("script", { src: `${rows.folder}/${String(number + 1).padStart(5, "0")}.js` });
-        script.addEventListener("error", () => resolve(null)); // the page was moved without them: it does without
+        const name = rows.beside[number];
+        const script = make("script", { src: `${rows.folder}/${name}` });
+        const without = () => { arrived.delete(name); $("parts-gone").hidden = false; resolve(null); };
+        arrived.set(name, (part) => { script.removeEventListener("load", without); resolve(part); });
+        script.addEventListener("error", without);
+        script.addEventListener("load", without); // it ran, and brought nothing
         document.head.append(script);
       }));
     }
