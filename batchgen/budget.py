@@ -28,6 +28,17 @@ class Spending:
         """Images that may have been paid for."""
         return self.made + self.under_way + self.wasted + self.in_doubt
 
+    @property
+    def shares(self) -> str:
+        """What became of them: `132 made, 40 wasted on failures`; empty if nothing was asked for."""
+        fates = {
+            "made": self.made,
+            "under way": self.under_way,
+            "wasted on failures": self.wasted,
+            "in doubt": self.in_doubt,
+        }
+        return ", ".join(f"{images:,} {fate}" for fate, images in fates.items() if images)
+
     @classmethod
     def of(cls, state: State, *, spent: int, wasted: int, doubted: int, stored: int, running: bool) -> Spending:
         """Of requests in one state, by what their records add up to.
@@ -79,6 +90,17 @@ class Account:
     def cost(self, images: int) -> float | None:
         """Of so many images, in the account's currency; None if unknown."""
         return cost_of(images, self.price_per_image)
+
+    def amount(self, images: int) -> str:
+        """So many images, with what they cost if that is known: `172 images (1.72)`."""
+        cost = self.cost(images)
+        return f"{images:,} image{'' if images == 1 else 's'}" + ("" if cost is None else f" ({cost:,.2f})")
+
+    @property
+    def spent_in_words(self) -> str:
+        """For people: `at most 172 images (1.72): 132 made, 40 wasted on failures`."""
+        shares = self.spending.shares
+        return f"at most {self.amount(self.spending.total)}" + (f": {shares}" if shares else "")
 
     def shortfall(self, images: int) -> str | None:
         """What to warn of before a run that would ask for so many images; None if the budget covers them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -286,6 +287,13 @@ def test_failed_jobs_and_lost_answers_count_as_spent_and_are_told(tmp_path: Path
     assert facts.spending == {"made": 2, "under_way": 0, "wasted": 2, "in_doubt": 2}
     assert words.status_json(found)["account"] == words.result_json(result)["account"]
     assert "2 wasted on failures" in words.status_text(found)
+    page = (there.out / "report.html").read_text()
+    assert re.search(r"<dt>spend, at most</dt>\s*<dd>3.00</dd>", page)
+    assert "Spent: at most 6 images (3.00): 2 made, 2 wasted on failures, 2 in doubt." in page
+    card = (there.out / "README.md").read_text()
+    assert (
+        "The images cost 1.00 at 0.5 each. With all that failed, the batch asked for at most 6 images (3.00): " in card
+    )
     many = replace(found, requests={**found.requests, State.IN_DOUBT: 21})
     assert len(found.doubts) == 1
     assert "… and 20 more" in words.status_text(many)

@@ -100,6 +100,8 @@ def _made(found: Found) -> str:
         told += " The pictures are drawings of a simulator, not generated images."
     if found.cost is not None:
         told += f" The images cost {found.cost:,.2f} at {facts.price_per_image:g} each."
+        if (spending := found.account.spending).total > spending.made:
+            told += f" With all that failed, the batch asked for {found.account.spent_in_words}."
     if facts.manifest_sha256:
         told += f" Manifest: sha256 `{facts.manifest_sha256}`."
     return told

@@ -6,7 +6,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchgen import index
+from batchgen.budget import Account, Spending
 from batchgen.model import BatchFacts, Status
 
 #: Different values of a parameter or axis that are kept; of more, only the least and the greatest.
@@ -90,6 +91,17 @@ class Found:
     def images(self) -> int:
         """Stored ones."""
         return self.counts["status"][Status.STORED]
+
+    @property
+    def account(self) -> Account:
+        """What all of the batch may have cost, failures too, as the journal had it when the index was written."""
+        noted, statuses = self.facts.spending, self.counts["status"]
+        if noted:
+            spending = Spending(**{share.name: noted.get(share.name, 0) for share in fields(Spending)})
+        else:  # an index of an earlier version
+            made = statuses[Status.STORED] + statuses[Status.REJECTED]
+            spending = Spending(made=made, in_doubt=statuses[Status.IN_DOUBT])
+        return Account(price_per_image=self.facts.price_per_image, spending=spending)
 
 
 def count(path: Path) -> Found:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgen import index
-from batchgen.model import INDEX_NAME, REPORT_NAME, BatchFacts, Status
+from batchgen.model import INDEX_NAME, REPORT_NAME, Status
 from batchgen.review import charts, counting
 from batchgen.review.advice import advice
 from batchgen.review.counting import Found
@@ -85,8 +85,7 @@ def _page(found: Found, survey: Survey, rows: dict[str, Any]) -> bytes:
         survey=survey,
         period=_period(survey),
         statuses=[(status, statuses[status]) for status in Status if statuses[status]],
-        spend="unknown" if survey.unpriced else f"{found.cost or 0:,.2f}",
-        spend_note=_spend_note(found.facts, statuses[Status.IN_DOUBT]),
+        account=found.account,
         typical=[f"{charts.share(survey.latency, part):.3g} s" for part in (50, 90)] if survey.latency else [],
         failures=[(kind, n, advice(kind), survey.examples[kind]) for kind, n in failures.most_common()],
         charts=[chart for chart in drawn if chart is not None],
@@ -99,15 +98,6 @@ def _page(found: Found, survey: Survey, rows: dict[str, Any]) -> bytes:
         left=charts.LEFT,
         right=charts.RIGHT,
     )
-
-
-def _spend_note(facts: BatchFacts, doubtful: int) -> str:
-    if facts.price_per_image is None:
-        return "No price is known; set price_per_image in the manifest to see what the batch costs."
-    said = f"At {facts.price_per_image:g} an image, in the account's currency."
-    if doubtful:
-        said += f" {doubtful:,} in doubt may have cost {doubtful * facts.price_per_image:,.2f} more."
-    return said
 
 
 def _period(survey: Survey) -> str:

@@ -33,7 +33,6 @@ class Survey:
 
     def __init__(self) -> None:
         self.examples: dict[str, list[Example]] = {}  #: of each kind of failure, the first few
-        self.unpriced = 0  #: images whose price is unknown
         self.attempts = 0  #: submissions
         self.bytes = 0  #: of all images
         self.ended = array("d")  #: seconds since 1970: when each request's job was seen to have ended
@@ -67,7 +66,6 @@ class Survey:
         if row["status"] not in (Status.STORED, Status.REJECTED):
             return
         self.bytes += row["bytes"] or 0
-        self.unpriced += row["cost"] is None
         if row["downloaded_at"] is not None:
             self.stored.append(_seconds(row["downloaded_at"]))
 

@@ -50,7 +50,7 @@ def parts(out: Path) -> dict[str, bytes]:
 def test_the_figures_of_the_page_are_those_of_the_index(tmp_path: Path) -> None:
     rows = [*sweep(), Wanted(prompt="A sin", failure=failed(message="no <b>sin</b>"))]
     text = report(make(tmp_path / "out", rows)).page.read_text()
-    tiles = dict(re.findall(r"<div><dt>(.*?)</dt><dd[^>]*>(.*?)</dd></div>", text))
+    tiles = dict(re.findall(r"<div><dt>(.*?)</dt>\s*<dd[^>]*>(.*?)</dd></div>", text))
     assert tiles["images asked for"] == "61"
     assert (tiles["stored"], tiles["failed"], tiles["prompts"]) == ("60", "1", "4")
     assert (tiles["submissions"], tiles["spend"]) == ("62", "15.00")
@@ -59,10 +59,17 @@ def test_the_figures_of_the_page_are_those_of_the_index(tmp_path: Path) -> None:
     assert "<b>sin" not in text
 
 
+def test_what_failures_may_have_cost_is_in_the_spend(tmp_path: Path) -> None:
+    facts = replace(FACTS, spending={"made": 1, "wasted": 40, "in_doubt": 2})
+    text = report(make(tmp_path / "out", [Wanted()], facts=facts)).page.read_text()
+    assert re.search(r"<dt>spend, at most</dt>\s*<dd>10.75</dd>", text)
+    assert "Spent: at most 43 images (10.75): 1 made, 40 wasted on failures, 2 in doubt." in text
+
+
 def test_a_price_that_nobody_knows_is_said_to_be_unknown(tmp_path: Path) -> None:
     facts = replace(FACTS, price_per_image=None)
     text = report(make(tmp_path / "out", [Wanted()], facts=facts)).page.read_text()
-    assert "<dt>spend</dt><dd>unknown</dd>" in text
+    assert re.search(r"<dt>spend</dt>\s*<dd>unknown</dd>", text)
     assert "set price_per_image" in text
 
 
@@ -105,13 +112,6 @@ def test_only_parts_that_have_changed_are_made_anew_and_old_ones_are_removed(tmp
     assert parts(out) == before
 
 
-def test_thumbnails_that_could_not_be_made_are_tried_again(tmp_path: Path) -> None:
-    out = many(tmp_path / "out", 260)
-    report(out, thumbnails=100)
-    assert [b'"thumbnail":null' in part for part in parts(out).values()] == [False] * 2 + [True] * 4
-    report(out)
-    assert not any(b'"thumbnail":null' in part for part in parts(out).values())
-
 def test_parts_of_other_rows_have_other_names_and_the_old_ones_go_once_the_page_is_there(tmp_path: Path) -> None:
     out = many(tmp_path / "out", 260)
     page = report(out).page
@@ -126,6 +126,13 @@ def test_parts_of_other_rows_have_other_names_and_the_old_ones_go_once_the_page_
     assert before < set(parts(out))
     assert set(rows_of(report(out).page)["beside"]) == set(parts(out)) == set(parts(out)) - before
 
+
+def test_thumbnails_that_could_not_be_made_are_tried_again(tmp_path: Path) -> None:
+    out = many(tmp_path / "out", 260)
+    report(out, thumbnails=100)
+    assert [b'"thumbnail":null' in part for part in parts(out).values()] == [False] * 2 + [True] * 4
+    report(out)
+    assert not any(b'"thumbnail":null' in part for part in parts(out).values())
 
 
 def test_the_page_of_a_batch_of_any_length_shows_its_first_rows_and_counts_all(
