@@ -114,6 +114,13 @@ def test_the_distance_is_the_number_of_bits_that_differ(one: int, other: int) ->
     assert pair.distance == sum((one >> bit & 1) != (other >> bit & 1) for bit in range(64))
 
 
+def test_what_a_prompt_holds_does_not_command_the_terminal(tmp_path: Path) -> None:
+    make(tmp_path / "a", [Wanted(prompt="\x1b[31mred \u202eturned")])
+    make(tmp_path / "b", [Wanted(prompt="\x1b[31mred \u202eturned", colour=(1, 2, 3), phash="f" * 16)])
+    text = CliRunner().invoke(cli, ["diff", str(tmp_path / "a"), str(tmp_path / "b")]).output
+    assert "\\x1b[31mred \\u202eturned" in text
+
+
 def test_people_and_machines_are_told_the_same(tmp_path: Path) -> None:
     make(tmp_path / "a", sweep()[:5])
     make(tmp_path / "b", [replace(sweep()[0], phash="f" * 16, colour=(1, 2, 3)), *sweep()[1:4], Wanted(prompt="New")])
@@ -123,7 +130,7 @@ def test_people_and_machines_are_told_the_same(tmp_path: Path) -> None:
     assert "at most 64 of 64 bits" in text
     assert "1 only in " in text
     told = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).output)
-    assert (told["same_requests"], told["same_files"], len(told["lost"]), len(told["new"])) == (4, 3, 1, 1)
+    assert (told["same_images"], told["same_files"], len(told["lost"]), len(told["new"])) == (4, 3, 1, 1)
     assert told["distance"] == {"median": 0, "most": 64}
 
 

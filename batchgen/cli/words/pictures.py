@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchgen.cli.words.phrases import plural
+from batchgen.cli.words.phrases import plural, printable
 from batchgen.model import PARTS_FOLDER
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def difference_json(before: str, after: str, found: Difference) -> dict[str, Any
     return {
         "before": str(Path(before)),
         "after": str(Path(after)),
-        "same_requests": len(found.same),
+        "same_images": len(found.same),
         "same_files": found.identical,
         "distance": {"median": found.typical, "most": found.distances[-1] if found.distances else None},
         "same": list(map(_pair_json, found.same)),
@@ -118,7 +118,7 @@ def _line(pair: Pair, found: Difference) -> str:
 
 
 def _word(value: str | None) -> str:
-    text = "none" if value is None else " ".join(value.split()) or "(empty)"
+    text = "none" if value is None else printable(" ".join(value.split())) or "(empty)"
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
