@@ -50,7 +50,8 @@ def shown(value: object) -> str | None:
         case bool():
             return "true" if value else "false"
         case float():
-            return f"{value:.10g}"
+            short = f"{value:.10g}"
+            return short if float(short) == value else repr(value)
         case list():
             return ", ".join(str(shown(one)) for one in value)
         case _:

@@ -32,6 +32,8 @@ _INSIDE = 250
 _FORM = 2
 #: Of the hash in a part's name.
 _DIGITS = 16
+#: Columns of numbers that nobody asked for, and of which a few digits say all.
+_MEASURED = frozenset({"latency_s"})
 #: What YAML takes for a line break, or not at all, where JSON has it as it is.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -108,6 +110,7 @@ class PartMaker:
         self._folder = folder
         self._labels = labels
         self._left = thumbnails
+        self._firsts: dict[int, str] = {}  #: hash of prompt and parameters -> the request that asked for them first
         self._pool = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="thumbnails")
 
     def close(self) -> None:
@@ -149,17 +152,23 @@ class PartMaker:
         return [detail | {"thumbnail": thumbnail} for detail, thumbnail in zip(details, thumbnails, strict=True)]
 
     def _shown(self, row: Row) -> dict[str, Any]:
-        cells = [(name, _text(value)) for name, value in row.items() if value is not None]
-        return {"cells": cells, "manifest_row": manifest_row(row, self._labels)}
+        cells = [(name, _text(name, value)) for name, value in row.items() if value is not None]
+        return {"cells": cells, "manifest_row": manifest_row(row, self._labels), "again": self._again(row)}
+
+    def _again(self, row: Row) -> bool:
+        """Whether a row of a manifest cannot ask for that image: it is a repeat's, or in place of a rejected one."""
+        first = self._firsts.setdefault(hash((row["prompt"], row["params_json"])), row["request_key"])
+        return first != row["request_key"] or row["replaces"] is not None
 
 
 def manifest_row(row: Row, labels: Sequence[str]) -> str:
-    """A row of an index as an entry of a manifest's prompts that asks for the same, whatever its texts hold."""
+    """A row of an index as an entry of a manifest's prompts that asks for the same, whatever its texts hold.
+
+    An entry names no repeat: that of a later one asks for the first. Its split is the whole manifest's to say.
+    """
     entry: dict[str, Any] = {"prompt": row["prompt"], "params": params(row), "file_prefix": row["file_prefix"]}
     if own := own_labels(row, labels):
         entry["labels"] = own
-    if row["split"] is not None:
-        entry["split"] = row["split"]
     text = json.dumps(_as_template(entry), ensure_ascii=False)
     return "- " + _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -198,7 +207,9 @@ def _file(row: Row) -> str | None:
     return name
 
 
-def _text(value: object) -> str | None:
+def _text(name: str, value: object) -> str | None:
+    if isinstance(value, float) and name in _MEASURED:
+        return f"{value:.6g}"
     return f"{value:%Y-%m-%d %H:%M:%S.%f} UTC" if isinstance(value, datetime) else shown(value)
 
 

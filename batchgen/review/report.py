@@ -89,7 +89,7 @@ def _page(found: Found, survey: Survey, rows: dict[str, Any]) -> bytes:
         typical=[f"{charts.share(survey.latency, part):.3g} s" for part in (50, 90)] if survey.latency else [],
         failures=[(kind, n, advice(kind), survey.examples[kind]) for kind, n in failures.most_common()],
         charts=[chart for chart in drawn if chart is not None],
-        parameters=list(survey.parameters().items()),
+        parameters=survey.parameters(),
         axes=axis_names(found.labels),
         shown=rows["count"],
         rows=rows,

@@ -14,7 +14,7 @@ from batchgen.review.facets import in_order
 
 #: Failures of a kind that are shown in full.
 _EXAMPLES = 3
-#: Values of a facet that are counted; one with more is told by this number alone.
+#: Different values of a facet that are counted; of more, it is only known that there are more.
 _VALUES = 1_000
 _NO_PARAMETERS = frozenset({"status", "error_class", "checks"})
 
@@ -39,6 +39,7 @@ class Survey:
         self.latency = array("d")  #: seconds, of the same requests
         self.stored = array("d")  #: seconds since 1970: when each image was safe on disk
         self._values: dict[str, Counter[str | None]] = {}
+        self._capped: set[str] = set()  #: facets with more values than are counted
         self._request: str | None = None
 
     def add(self, row: Mapping[str, Any], found: Mapping[str, str | None]) -> None:
@@ -53,14 +54,16 @@ class Survey:
             counted = self._values.setdefault(name, Counter())
             if value in counted or len(counted) < _VALUES:
                 counted[value] += 1
+            else:
+                self._capped.add(name)
 
-    def parameters(self) -> dict[str, list[tuple[str | None, int]]]:
-        """Axes, labels and parameters: each value and how many images have it."""
-        return {
-            name: [(value, counted[value]) for value in in_order(list(counted))]
+    def parameters(self) -> list[tuple[str, list[tuple[str | None, int]], bool]]:
+        """Axes, labels and parameters: each value with how many images have it, and whether there are more values."""
+        return [
+            (name, [(value, counted[value]) for value in in_order(list(counted))], name in self._capped)
             for name, counted in self._values.items()
             if name not in _NO_PARAMETERS and set(counted) != {None}
-        }
+        ]
 
     def _add_image(self, row: Mapping[str, Any]) -> None:
         if row["status"] not in (Status.STORED, Status.REJECTED):

@@ -23,7 +23,7 @@ from batchgen.model import PARTS_FOLDER, FailureKind
 from batchgen.review import charts, gallery
 from batchgen.review import report as pages
 from batchgen.review.advice import advice
-from batchgen.review.facets import Column, in_order
+from batchgen.review.facets import Column, in_order, shown
 from batchgen.review.gallery import manifest_row
 from batchgen.review.thumbnails import data_uri
 from tests.review.sweeps import FACTS, Wanted, failed, make, sweep
@@ -54,7 +54,7 @@ def test_the_figures_of_the_page_are_those_of_the_index(tmp_path: Path) -> None:
     assert tiles["images asked for"] == "61"
     assert (tiles["stored"], tiles["failed"], tiles["prompts"]) == ("60", "1", "4")
     assert (tiles["submissions"], tiles["spend"]) == ("62", "15.00")
-    assert "no &lt;b&gt;sin&lt;/b&gt; (HTTP 400)" in text
+    assert "no &lt;b&gt;sin&lt;/b&gt;</bdi> (HTTP 400)" in text
     assert advice("content_policy") in text
     assert "<b>sin" not in text
 
@@ -184,7 +184,7 @@ def test_a_copied_row_asks_for_the_very_same(
     tmp_path_factory: pytest.TempPathFactory, prompt: str, negative: str, label: str, guidance: float
 ) -> None:
     params = {"guidance_scale": guidance, "negative_prompt": negative, "width": 64, "height": 64, "samples": 2}
-    row = {"prompt": prompt, "params_json": json.dumps(params), "file_prefix": "fox", "split": None, "class": label}
+    row = {"prompt": prompt, "params_json": json.dumps(params), "file_prefix": "fox", "split": "train", "class": label}
     path = tmp_path_factory.mktemp("copied") / "m.yaml"
     path.write_text(f"profile: sd3\nprompts:\n  {manifest_row(row, ['class', 'axis_animal'])}\n", encoding="utf-8")
     [copied] = read_manifest(path, find_profile=find_profile).rows()
@@ -230,6 +230,27 @@ def test_a_column_gives_every_row_its_value_back(values: list[str | None]) -> No
 def test_numbers_are_in_order_of_size_and_words_as_they_came() -> None:
     assert in_order(["10", "9.5", None, "-1"]) == ["-1", "9.5", "10", None]
     assert in_order(["small", "large", "10"]) == ["small", "large", "10"]
+
+
+@given(st.lists(st.floats(allow_nan=False) | st.floats(7.123456789, 7.12345678900001), unique=True, max_size=8))
+def test_numbers_that_differ_are_shown_otherwise(values: list[float]) -> None:
+    texts = [shown(value) for value in values]
+    assert [float(str(text)) for text in texts] == values
+
+
+def test_numbers_are_shown_as_short_as_they_can_be() -> None:
+    given = [7.0, 0.1, 7.123456789012, 1e22, 1 / 3]
+    assert [shown(value) for value in given] == ["7", "0.1", "7.123456789012", "1e+22", "0.3333333333333333"]
+
+
+def test_of_more_values_than_are_counted_it_is_said_that_there_are_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgen.review.survey._VALUES", 50)
+    text = report(many(tmp_path / "out", 60)).page.read_text()
+    assert "… and at least 38 more" in text
+    monkeypatch.setattr("batchgen.review.survey._VALUES", 60)
+    assert "… and 48 more" in report(tmp_path / "out").page.read_text()
 
 
 def test_the_rows_of_a_part_are_those_of_the_index(tmp_path: Path) -> None:

@@ -131,6 +131,60 @@ def test_on_a_narrow_screen_nothing_is_wider_than_it_and_words_stay_whole(browse
         assert max(labels) <= 0
 
 
+@pytest.mark.parametrize("letters", [165, 6_000])
+def test_prompts_of_any_length_make_a_page_no_wider_than_the_screen(
+    browser: Browser, tmp_path: Path, letters: int
+) -> None:
+    rows = [
+        Wanted(prompt=f"{what} {'in a snowy forest at dawn ' * 240}"[:letters], params={"guidance_scale": scale})
+        for what in ("A fox", "An owl")
+        for scale in (4.0, 7.0)
+    ]
+    with opened(browser, report(make(tmp_path / "out", rows)).page) as seen:
+        for width in (380, 1000):
+            seen.page.set_viewport_size({"width": width, "height": 800})
+            assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+        options = seen.page.locator("#filters select[data-facet=prompt] option").all_inner_texts()
+        assert max(map(len, options)) == 80
+
+
+def test_signs_that_turn_the_direction_of_reading_end_with_the_text_that_holds_them(
+    browser: Browser, tmp_path: Path
+) -> None:
+    turned = "\u202eturned round"
+    rows = [
+        Wanted(prompt=f"A fox {note}", labels={"axis_note": note, "other": note}, params={"seed": number})
+        for number, note in enumerate((turned, "007", "\u05e9\u05dc\u05d5\u05dd"))
+    ]
+    rows.append(Wanted(prompt=turned, labels={"axis_note": "7"}, failure=failed(message=f"{turned} 007")))
+    rows.append(Wanted(prompt=turned, params={"seed": 9}, failure=failed(message="plain")))
+    with opened(browser, report(make(tmp_path / "out", rows)).page) as seen:
+        assert seen.page.evaluate(_PLACES, ["#parameters ~ div tr", "(1)"]) == "left to right"
+        assert seen.page.evaluate(_PLACES, ["#failures ~ div td", "(HTTP 400)"]) == "left to right"
+
+
+#: Whether the letters of a text stand on the screen as they are written, wherever it occurs in some elements.
+_PLACES = """([where, text]) => {
+  let found = 0;
+  for (const element of document.querySelectorAll(where)) {
+    const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const at = node.data.indexOf(text);
+      if (at < 0) continue;
+      found++;
+      const lefts = [...text].map((_, place) => {
+        const range = document.createRange();
+        range.setStart(node, at + place);
+        range.setEnd(node, at + place + 1);
+        return range.getBoundingClientRect().left;
+      });
+      if (lefts.some((left, place) => place && left < lefts[place - 1])) return `turned: ${element.innerText}`;
+    }
+  }
+  return found ? "left to right" : "not there";
+}"""
+
+
 def test_what_prompts_labels_and_errors_hold_is_shown_and_never_run(browser: Browser, tmp_path: Path) -> None:
     rows = [
         Wanted(

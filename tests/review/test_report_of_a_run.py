@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_rows_copied_from_a_batch_are_the_requests_of_that_batch(tmp_path: Path)
     copied = [manifest_row(row, ["note"]) for row in index.read(out / "metadata.parquet")]
     (tmp_path / "copied.yaml").write_text("profile: sd3\nprompts:\n" + "".join(f"  {row}\n" for row in copied))
     assert [one.key for one in plan(tmp_path / "copied.yaml")] == [one.key for one in asked]
+
+
+def test_rows_copied_from_a_batch_with_splits_and_repeats_are_planned_and_say_whose_image_they_ask_for(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "m.yaml").write_text(f"{MANIFEST}repeat: 2\nsplit: {{train: 0.5, validation: 0.5}}\n")
+    page = batchgen.run(tmp_path / "m.yaml", out=tmp_path / "out").report
+    assert page is not None
+    found = re.search(r'<script type="application/json" id="rows">(.*?)</script>', page.read_text())
+    assert found is not None
+    rows = [row for part in json.loads(found[1])["parts"] for row in part]
+    assert [row["again"] for row in rows] == [False, True] * 2
+    copied = "".join(f"  {row['manifest_row']}\n" for row in rows)
+    (tmp_path / "copied.yaml").write_text(f"profile: simulator\nprompts:\n{copied}")
+    keys = [dict(row["cells"])["request_key"] for row in rows]
+    assert [one.key for one in plan(tmp_path / "copied.yaml")] == keys[::2]
 
 
 def plan(manifest: Path) -> list[Request]:

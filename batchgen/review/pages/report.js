@@ -2,7 +2,7 @@
 // Everything that is shown comes from the JSON in this page and is written as text, never as markup.
 (() => {
   const rows = JSON.parse(document.getElementById("rows").textContent);
-  const ROWS_A_PAGE = 100, IN_A_CELL = 4, MOST_CHOICES = 60;
+  const ROWS_A_PAGE = 100, IN_A_CELL = 4, MOST_CHOICES = 60, IN_A_SELECT = 80;
   const $ = (id) => document.getElementById(id);
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
@@ -10,7 +10,12 @@
     element.append(...children);
     return element;
   };
+  const own = (words) => make("bdi", {}, words); // signs in it that turn the direction of reading end with it
   const shown = (value) => (value === null ? "none" : value === "" ? "(empty)" : value);
+  const clipped = (text) => { // its beginning and its end: long prompts often differ there
+    const letters = [...text], kept = IN_A_SELECT / 2;
+    return letters.length > IN_A_SELECT ? `${letters.slice(0, kept).join("")}…${letters.slice(-kept + 1).join("")}` : text;
+  };
   const prompt = (row) => rows.prompt.values[rows.prompt.codes[row]];
   const pathOf = (name) => name.split("/").map(encodeURIComponent).join("/");
   const choosable = (facet) => facet.values.length > 1 && facet.values.length <= MOST_CHOICES;
@@ -69,7 +74,7 @@
   const select = (facet, any, changed) => {
     const choice = make("select", { "data-facet": facet.name });
     if (any) choice.append(make("option", { value: "" }, "any"));
-    facet.values.forEach((value, code) => choice.append(make("option", { value: code }, shown(value))));
+    facet.values.forEach((value, code) => choice.append(make("option", { value: code }, clipped(shown(value)))));
     choice.addEventListener("change", changed);
     return choice;
   };
@@ -171,7 +176,8 @@
     }
     const columns = x.values.map((_, code) => code).filter((code) => inside.some((row) => x.codes[row] === code));
     const lines = y ? y.values.map((_, code) => code).filter((code) => inside.some((row) => y.codes[row] === code)) : [0];
-    const head = make("tr", {}, make("th", { scope: "col" }, y ? `${y.name} ↓  ${x.name} →` : x.name),
+    const corner = y ? [own(y.name), " ↓  ", own(x.name), " →"] : [own(x.name)];
+    const head = make("tr", {}, make("th", { scope: "col" }, ...corner),
       ...columns.map((code) => make("th", { scope: "col" }, shown(x.values[code]))));
     const body = lines.map((line) => make("tr", {}, make("th", { scope: "row" }, y ? shown(y.values[line]) : ""),
       ...columns.map((code) => {
@@ -202,7 +208,7 @@
 
   // --- the lightbox ------------------------------------------------------------------------------------------------
   const box = $("box"), image = $("box-image");
-  let among = [], at = 0, copied = "";
+  let among = [], at = 0, copied = "", again = false;
   const openBox = (row, others) => {
     among = others;
     at = others.indexOf(row);
@@ -223,6 +229,7 @@
     const detail = await details(row);
     if (among[at] !== row) return; // another was opened meanwhile
     copied = detail?.manifest_row ?? "";
+    again = detail?.again ?? false;
     $("box-copy").disabled = !copied;
     $("box-cells").replaceChildren(...(detail?.cells ?? known).map(([name, value]) =>
       make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, value))));
@@ -239,7 +246,8 @@
       document.execCommand("copy");
       area.remove();
     }
-    $("box-says").textContent = "Copied; paste it under prompts: in a manifest";
+    $("box-says").textContent = "Copied; paste it under prompts: in a manifest" + (again
+      ? ". This image is of a repeat, or in place of a rejected one: the row asks for the first of its kind" : "");
   };
   $("box-previous").addEventListener("click", () => step(-1));
   $("box-next").addEventListener("click", () => step(1));
