@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFile
 from batchgen.adapters.image_check import PillowCheck
 from batchgen.checks import Decode
 from batchgen.errors import ResultUnavailable
-from batchgen.review.contact_sheet import thumbnail
+from batchgen.review.sheet import thumbnail
 from batchgen.testing import tiny_png
 
 CHECK = PillowCheck()

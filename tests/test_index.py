@@ -364,7 +364,7 @@ def test_a_contact_sheet_has_room_for_every_picture_it_shows(tmp_path: Path) -> 
     (tmp_path / "images/a-0.png").write_bytes(tiny_png(colour=(255, 0, 0)))
     records = {f"k{n}": Record(state=State.STORED, images=(stored(),)) for n in range(5)}
     written(tmp_path, [replace(r, prompt="a very long prompt " * 20) for r in requests(*[{}] * 5)], records)
-    sheet = contact_sheet.draw(tmp_path / "metadata.parquet", columns=2, cell=64)
+    sheet = contact_sheet.draw(tmp_path / "metadata.parquet", columns=2, cell=64).picture
     assert sheet.size[0] > 2 * 64
     assert sheet.size[1] > 3 * 64
     assert sum(n for n, colour in sheet.getcolors(2**24) or [] if colour == (255, 0, 0)) == 5 * 64 * 64

@@ -17,6 +17,7 @@ from batchgen.review import contact_sheet, difference, difference_page, labelled
 from batchgen.review import report as pages
 from batchgen.review.difference import Difference
 from batchgen.review.labelled_grid import Cells
+from batchgen.review.sheet import Drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def report(
 
 def draw_contact_sheet(
     out: Path | str, picture: Path | str, *, columns: int = 4, at_most: int = 24, cell: int = 256
-) -> None:
+) -> Drawn:
     """Draw the first images of a batch, with their prompts, as one picture.
 
     Args:
@@ -77,7 +78,8 @@ def draw_contact_sheet(
     """
     place = _picture(picture)
     sheet = contact_sheet.draw(_with_index(out).index, columns=columns, at_most=at_most, cell=cell)
-    _save(sheet, picture, place)
+    _save(sheet.picture, picture, place)
+    return sheet
 
 
 def draw_labelled_grid(
@@ -88,7 +90,7 @@ def draw_labelled_grid(
     y: str | None,
     select: Mapping[str, str],
     cell: int = 256,
-) -> Cells:
+) -> tuple[Cells, Drawn]:
     """Draw the images of a sweep as one picture: a column for each value of one facet, a row for each of another.
 
     Args:
@@ -106,8 +108,9 @@ def draw_labelled_grid(
     place = _picture(picture)
     folder = _with_index(out).root
     cells = labelled_grid.lay_out(folder, x=x, y=y, select=select)
-    _save(labelled_grid.draw(folder, cells, cell=cell), picture, place)
-    return cells
+    sheet = labelled_grid.draw(folder, cells, cell=cell)
+    _save(sheet.picture, picture, place)
+    return cells, sheet
 
 
 def diff(before: Path | str, after: Path | str, *, page: Path | str | None = None) -> Difference:

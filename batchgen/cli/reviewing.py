@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import click
 
 from batchgen.cli.flags import assignment, shared
-from batchgen.cli.speech import tell
+from batchgen.cli.speech import complain, tell
 
 
 @click.command()
@@ -49,13 +50,22 @@ def grid(
     if x is None and y is None:
         if select:
             raise click.UsageError("--select says which images a grid of --x or --y shows; name one of them, too.")
-        reporting.draw_contact_sheet(out, picture, columns=columns or 4, at_most=count or 24, cell=cell)
-        tell({"picture": picture} if as_json else None, f"{picture} drawn from {out}", quiet=quiet)
+        sheet = reporting.draw_contact_sheet(out, picture, columns=columns or 4, at_most=count or 24, cell=cell)
+        tell(words.sheet_json(picture, sheet) if as_json else None, f"{picture} drawn from {out}", quiet=quiet)
+        _warn(words.sheet_warnings(out, sheet))
         return
     if columns is not None or count is not None:
         raise click.UsageError("--columns and --count say nothing to a grid of --x or --y; leave them out.")
-    cells = reporting.draw_labelled_grid(out, picture, x=x, y=y, select=dict(select), cell=cell)
-    tell(words.grid_json(picture, cells) if as_json else None, words.grid_text(picture, cells), quiet=quiet)
+    cells, sheet = reporting.draw_labelled_grid(out, picture, x=x, y=y, select=dict(select), cell=cell)
+    tell(
+        words.grid_json(picture, cells, sheet) if as_json else None, words.grid_text(picture, cells, sheet), quiet=quiet
+    )
+    _warn(words.sheet_warnings(out, sheet))
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        complain(f"warning: {warning}")
 
 
 @click.command()

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from PIL import Image, ImageDraw, ImageFont
 
 from batchgen import index
 from batchgen.errors import UsageError
 from batchgen.model import INDEX_NAME, Status
-from batchgen.review.contact_sheet import INK, PAPER, thumbnail, wrapped
 from batchgen.review.facets import facets, in_order, shown
+from batchgen.review.sheet import Drawn, Sheet
 
 _GAP = 8  # pixels between pictures
 _HEAD, _SIDE = 64, 180  # pixels for the labels above and beside
 _LONGEST = 16_000  # pixels: what every picture format and viewer takes
-_ABSENT = (225, 223, 216)
+_LETTERS = 17  # pixels: size of the labels
 
 Value = str | None
 
@@ -33,6 +31,7 @@ class Cells:
     down: Sequence[Value]
     files: Mapping[tuple[Value, Value], str] = field(repr=False)  #: x and y -> the first image of that cell
     most: int  #: images of the fullest cell
+    lacking: Mapping[tuple[Value, Value], str] = field(repr=False, default_factory=dict)  #: x and y -> status of a row
 
 
 def lay_out(folder: Path, *, x: str | None, y: str | None, select: Mapping[str, str]) -> Cells:
@@ -41,7 +40,7 @@ def lay_out(folder: Path, *, x: str | None, y: str | None, select: Mapping[str, 
     Args:
         folder: of the batch.
         x, y: facets: an axis, a label, a parameter, `prompt` or `split`; not both None.
-        select: facet -> the value that an image must have.
+        select: facet -> the value that an image must have; `7.0` is `7` where there is no other.
 
     Raises:
         UsageError: no image has such a facet or value.
@@ -50,15 +49,22 @@ def lay_out(folder: Path, *, x: str | None, y: str | None, select: Mapping[str, 
     path = folder / INDEX_NAME
     _, labels = index.read_facts(path)
     files: dict[tuple[Value, Value], list[str]] = {}
+    lacking: dict[tuple[Value, Value], str] = {}
     known: dict[str, dict[Value, None]] = {}
     for row in index.read(path):
-        if row["status"] != Status.STORED:
-            continue
         found = {"prompt": shown(row["prompt"])} | facets(row, labels)
-        for name in {x, y, *select} & found.keys():
+        there, place = row["status"] == Status.STORED, (_at(found, x), _at(found, y))
+        for name in {x, y, *select} & found.keys() if there else ():
             known.setdefault(str(name), {})[found[str(name)]] = None
-        if all(found.get(name) == value for name, value in select.items()):
-            files.setdefault((_at(found, x), _at(found, y)), []).append(row["file_name"])
+        if any(found.get(name) != value for name, value in select.items()):
+            continue
+        if there:
+            files.setdefault(place, []).append(row["file_name"])
+        else:
+            lacking.setdefault(place, row["status"])
+    meant = {name: _meant(value, known.get(name, {})) for name, value in select.items()}
+    if meant != select:
+        return lay_out(folder, x=x, y=y, select=meant)
     _check(folder, [name for name in (x, y) if name is not None], select, known, labels)
     if not files:
         raise UsageError(f"{folder} has no stored image with all of {_listed(select)}; leave one --select out.")
@@ -69,10 +75,11 @@ def lay_out(folder: Path, *, x: str | None, y: str | None, select: Mapping[str, 
         down=in_order(list(dict.fromkeys(at for _, at in files))),
         files={place: names[0] for place, names in files.items()},
         most=max(map(len, files.values())),
+        lacking=lacking,
     )
 
 
-def draw(folder: Path, cells: Cells, *, cell: int = 256) -> Image.Image:
+def draw(folder: Path, cells: Cells, *, cell: int = 256) -> Drawn:
     """The cells as one picture, with the value of each column above and of each row beside it.
 
     Args:
@@ -80,7 +87,6 @@ def draw(folder: Path, cells: Cells, *, cell: int = 256) -> Image.Image:
 
     Raises:
         UsageError: it would be larger than pictures may be.
-        StorageFailed: an image cannot be read.
     """
     left, top = _SIDE if cells.y else _GAP, _HEAD if cells.x else _GAP
     step = cell + _GAP
@@ -90,20 +96,19 @@ def draw(folder: Path, cells: Cells, *, cell: int = 256) -> Image.Image:
             f"A grid of {len(cells.across)} x {len(cells.down)} images of {cell} pixels would be {size[0]} x {size[1]} "
             f"pixels, and the longest side may be {_LONGEST}. Name a smaller --cell, or fewer values with --select."
         )
-    sheet = Image.new("RGB", size, PAPER)
-    pen = ImageDraw.Draw(sheet)
+    sheet = Sheet(folder, size)
     for column, value in enumerate(cells.across if cells.x else ()):
-        _label(pen, f"{cells.x}: {_word(value)}", (left + column * step, _GAP), cell)
+        sheet.write(f"{cells.x}: {_word(value)}", (left + column * step, _GAP), cell, size=_LETTERS)
     for line, value in enumerate(cells.down if cells.y else ()):
-        _label(pen, f"{cells.y}: {_word(value)}", (_GAP, top + line * step), _SIDE - 2 * _GAP)
+        sheet.write(f"{cells.y}: {_word(value)}", (_GAP, top + line * step), _SIDE - 2 * _GAP, size=_LETTERS)
     for column, across in enumerate(cells.across):
         for line, down in enumerate(cells.down):
             at = (left + column * step, top + line * step)
             if (name := cells.files.get((across, down))) is None:
-                pen.rectangle((*at, at[0] + cell, at[1] + cell), outline=_ABSENT, width=2)
+                sheet.leave_out(at, cell, why=cells.lacking.get((across, down), "").replace("_", " "))
             else:
-                sheet.paste(thumbnail(folder / name, cell), at)
-    return sheet
+                sheet.put(name, at, cell)
+    return sheet.done()
 
 
 def _at(found: Mapping[str, Value], name: str | None) -> Value:
@@ -134,9 +139,12 @@ def _facets_there(folder: Path, labels: Sequence[str]) -> set[str]:
     return {name for row in stored for name, value in facets(row, labels).items() if value is not None}
 
 
-def _label(pen: ImageDraw.ImageDraw, text: str, at: tuple[int, int], width: int) -> None:
-    font: Any = ImageFont.load_default(size=17)
-    pen.multiline_text(at, "\n".join(wrapped(" ".join(text.split()), pen, font, width)), fill=INK, font=font, spacing=3)
+def _meant(asked: str, known: Mapping[Value, None]) -> str:
+    """The value as the facet has it, where another way to write the same number was asked for."""
+    with contextlib.suppress(ValueError):
+        number = shown(float(asked))
+        return asked if asked in known or number is None or number not in known else number
+    return asked
 
 
 def _word(value: Value) -> str:

@@ -28,7 +28,7 @@ def grid(*arguments: object) -> Result:
 
 def test_every_value_has_its_column_or_row_and_every_image_its_cell(out: Path, tmp_path: Path) -> None:
     select = {"num_inference_steps": "20"}
-    cells = draw_labelled_grid(out, tmp_path / "g.png", x="guidance_scale", y="animal", select=select, cell=48)
+    cells, _ = draw_labelled_grid(out, tmp_path / "g.png", x="guidance_scale", y="animal", select=select, cell=48)
     assert (cells.across, cells.down, cells.most) == (["4", "7", "10", "13"], ["fox", "owl", "toucan"], 1)
     with Image.open(tmp_path / "g.png") as picture:
         assert picture.size == (180 + 4 * 56, 64 + 3 * 56)
@@ -43,7 +43,7 @@ def test_one_axis_alone_makes_one_row_or_one_column(out: Path) -> None:
     down = labelled_grid.lay_out(out, x=None, y="animal", select={})
     assert (len(across.across), len(across.down)) == (3, 1)
     assert (len(down.across), len(down.down)) == (1, 3)
-    assert labelled_grid.draw(out, down, cell=32).size == (180 + 40, 8 + 3 * 40)
+    assert labelled_grid.draw(out, down, cell=32).picture.size == (180 + 40, 8 + 3 * 40)
 
 
 def test_prompts_and_parameters_are_axes_too(tmp_path: Path) -> None:
@@ -85,6 +85,41 @@ def test_a_picture_larger_than_formats_take_is_refused(out: Path) -> None:
     cells = labelled_grid.lay_out(out, x="animal", y="guidance_scale", select={})
     with pytest.raises(UsageError, match="smaller --cell"):
         labelled_grid.draw(out, cells, cell=6_000)
+
+
+def test_values_that_are_numbers_are_chosen_however_they_are_written(tmp_path: Path) -> None:
+    rows = [Wanted(prompt=f"A {n}", params={"guidance_scale": n}, labels={"code": f"00{n:g}"}) for n in (4.0, 7.0)]
+    out = make(tmp_path / "out", [*rows, Wanted(prompt="Other", params={"guidance_scale": 9.0}, labels={"code": "7"})])
+    for asked in ("7", "7.0", "07", "0.7e1"):
+        cells = labelled_grid.lay_out(out, x="prompt", y=None, select={"guidance_scale": asked})
+        assert cells.across == ["A 7.0"]
+    assert labelled_grid.lay_out(out, x="prompt", y=None, select={"code": "007"}).across == ["A 7.0"]
+    assert labelled_grid.lay_out(out, x="prompt", y=None, select={"code": "7"}).across == ["Other"]
+    with pytest.raises(UsageError, match=r"guidance_scale=7\.5\. There are: 4, 7, 9"):
+        labelled_grid.lay_out(out, x="prompt", y=None, select={"guidance_scale": "7.5"})
+
+
+def test_an_image_file_that_is_gone_leaves_its_cell_empty_and_is_named(tmp_path: Path) -> None:
+    out = make(tmp_path / "out", sweep())
+    gone, damaged, *_ = sorted(path for path in (out / "images").iterdir())
+    gone.unlink()
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    for flags in (["--x", "num_inference_steps", "--y", "prompt", "--select", "guidance_scale=4"], ["--count", 60]):
+        done = grid(out, tmp_path / "g.png", *flags, "--cell", 32, "--json")
+        told = json.loads(done.stdout)
+        assert done.exit_code == 0
+        assert set(told["unreadable"]) <= {f"images/{path.name}" for path in (gone, damaged)}
+    assert len(told["unreadable"]) == 2
+    assert "2 image files cannot be read, and the cells say so: images/" in done.stderr
+    assert grid(out, tmp_path / "g.png", "--count", 60, "--cell", 32, "-q").stdout == ""
+
+
+def test_a_cell_whose_request_failed_says_so(tmp_path: Path) -> None:
+    rows = [Wanted(prompt=f"A {n}", labels={"axis_n": n}) for n in ("fox", "owl")]
+    rows += [Wanted(prompt=f"A red {n}", labels={"axis_n": n, "tone": "red"}) for n in ("fox",)]
+    rows.append(Wanted(prompt="A red owl", labels={"axis_n": "owl", "tone": "red"}, failure=failed()))
+    cells = labelled_grid.lay_out(make(tmp_path / "out", rows), x="n", y="tone", select={})
+    assert cells.lacking == {("owl", "red"): "failed"}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from batchgen.cli.words.pictures import (
     grid_text,
     report_json,
     report_text,
+    sheet_json,
+    sheet_warnings,
 )
 from batchgen.cli.words.plan import (
     comparison_json,
@@ -85,6 +87,8 @@ __all__ = [
     "report_text",
     "result_json",
     "result_text",
+    "sheet_json",
+    "sheet_warnings",
     "start_json",
     "start_text",
     "status_json",

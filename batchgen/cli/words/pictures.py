@@ -13,30 +13,54 @@ if TYPE_CHECKING:
     from batchgen.app.reporting import Report
     from batchgen.review.difference import Difference, Pair, Side
     from batchgen.review.labelled_grid import Cells
+    from batchgen.review.sheet import Drawn
 
 #: Pairs that `diff` lists, and kinds of changes.
 _SHOWN = 20
+#: Files, and letters, that a warning names.
+_NAMED, _LETTERS = 5, 60
 _MEGABYTE = 1e6
 
 
-def grid_text(picture: str, cells: Cells) -> str:
+def grid_text(picture: str, cells: Cells, sheet: Drawn) -> str:
     """What `grid` says of a labelled one."""
     size = f"{len(cells.down)} x {len(cells.across)}"
-    said = f"{picture} drawn: {size} cells, {plural(len(cells.files), 'image')}"
+    said = f"{picture} drawn: {size} cells, {plural(len(cells.files) - len(sheet.unreadable), 'image')}"
     if cells.most > 1:
         said += f"\n  cells hold up to {cells.most:,} images, and the first is shown: choose with --select NAME=VALUE"
     return said
 
 
-def grid_json(picture: str, cells: Cells) -> dict[str, Any]:
+def sheet_warnings(out: str, sheet: Drawn) -> list[str]:
+    """What of a picture could not be drawn."""
+    warnings = []
+    if gone := sheet.unreadable:
+        some = ", ".join(gone[:_NAMED]) + (", …" if len(gone) > _NAMED else "")
+        warnings.append(
+            f"{plural(len(gone), 'image file')} cannot be read, and the cells say so: {some}. "
+            f"`batchgen check {out}` says more."
+        )
+    if sheet.lacking:
+        warnings.append(
+            f"no font that was found has all letters of the labels: {sheet.lacking[:_LETTERS]} are drawn as boxes. "
+            "Fonts are found by fontconfig; install one that has them, such as Noto Sans."
+        )
+    return warnings
+
+
+def sheet_json(picture: str, sheet: Drawn) -> dict[str, Any]:
+    """What `grid --json` says of a contact sheet, and of every picture."""
+    return {"picture": picture, "unreadable": list(sheet.unreadable), "letters_lacking": sheet.lacking}
+
+
+def grid_json(picture: str, cells: Cells, sheet: Drawn) -> dict[str, Any]:
     """What `grid --json` says of a labelled one."""
-    return {
-        "picture": picture,
+    return sheet_json(picture, sheet) | {
         "x": cells.x,
         "y": cells.y,
         "columns": list(cells.across),
         "rows": list(cells.down),
-        "images": len(cells.files),
+        "images": len(cells.files) - len(sheet.unreadable),
         "most_in_a_cell": cells.most,
     }
 
