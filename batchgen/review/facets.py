@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,7 +63,8 @@ def in_order(values: Sequence[str | None]) -> list[str | None]:
     """Values as an axis shows them: numbers by size, words as they came, and what has none at the end."""
     there = [value for value in values if value is not None]
     with contextlib.suppress(ValueError):  # words keep the order in which the manifest has them
-        there = sorted(there, key=float)
+        if not any(math.isnan(float(value)) for value in there):  # nor has that word a size
+            there = sorted(there, key=float)
     return [*there, *([None] if len(there) < len(values) else [])]
 
 

@@ -230,6 +230,7 @@ def test_a_column_gives_every_row_its_value_back(values: list[str | None]) -> No
 def test_numbers_are_in_order_of_size_and_words_as_they_came() -> None:
     assert in_order(["10", "9.5", None, "-1"]) == ["-1", "9.5", "10", None]
     assert in_order(["small", "large", "10"]) == ["small", "large", "10"]
+    assert in_order(["2", "nan", "1"]) == ["2", "nan", "1"]
 
 
 @given(st.lists(st.floats(allow_nan=False) | st.floats(7.123456789, 7.12345678900001), unique=True, max_size=8))
