@@ -23,8 +23,6 @@ from batchgen.adapters.http_api.client import HTTPImageAPI
 from batchgen.adapters.journal import JournalView, SQLiteJournal
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
-from batchgen.adapters.scorers import InstalledScorer
-from batchgen.app import accounting
 from batchgen.app.announcing import Announced, announced
 from batchgen.app.built_in import hosted
 from batchgen.app.completion import arranged
@@ -41,16 +39,15 @@ from batchgen.app.opening import must_have_its_journal
 from batchgen.app.preview import read_for
 from batchgen.app.repeating import kept_up_to_date
 from batchgen.app.rounds import Rounds
+from batchgen.app.running_batch import RunningBatch
 from batchgen.app.screened import was_screened
 from batchgen.app.screening import Note, Screening, scorers_for
 from batchgen.app.settings import Settings, find_key
 from batchgen.app.switch import StopSwitch
-from batchgen.budget import Account
-from batchgen.checks import Checks
 from batchgen.errors import BatchgenError, StillPlanning, StorageFailed, UsageError
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
-from batchgen.model import BatchFacts, RunId
+from batchgen.model import RunId
 from batchgen.ports import Observer, Observers, Progress
 from batchgen.runner import Ports, RunLimits, Runner
 
@@ -59,45 +56,6 @@ if TYPE_CHECKING:  # what it is made with is loaded when the run is over
 
 #: Thumbnails that a run makes at most: half a minute's. `batchgen report` makes all.
 _THUMBNAILS = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """Everything one pass needs to know."""
-
-    manifest: Manifest
-    settings: Settings
-    folder: BatchFolder
-    plan: PlanFile
-    run_id: RunId
-    scorers: Sequence[InstalledScorer] = ()
-
-    @property
-    def checks(self) -> Checks:
-        """What images must stand."""
-        return self.settings.checks or self.manifest.checks
-
-    def account(self) -> Account:
-        """What all runs have spent by now, of what may be spent."""
-        with JournalView(self.folder.journal) as journal:
-            spending = accounting.spending(journal.tallies())
-        return Account(budget=self.manifest.budget, price_per_image=self.manifest.price_per_image, spending=spending)
-
-    @property
-    def facts(self) -> BatchFacts:
-        profile = self.manifest.profile
-        return BatchFacts(
-            batch_id=self.manifest.batch_id,
-            profile=profile.name,
-            provider=profile.provider,
-            model=profile.model,
-            endpoint=profile.endpoint,
-            price_per_image=self.manifest.price_per_image,
-            manifest_sha256=self.plan.head.manifest_sha256,
-            duplicates=self.checks.duplicates,
-            scores={name: kind for scorer in self.scorers for name, kind in scorer.columns.items()},
-            card=self.manifest.card,
-        )
 
 
 async def run_async(
@@ -177,7 +135,9 @@ async def _run_held(
     async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
         freezing = partial(frozen_plan, manifest, settings, folder, go_on=switch.go_on)
         plan = await asyncio.to_thread(freezing)
-        batch = _Batch(manifest=manifest, settings=settings, folder=folder, plan=plan, run_id=run_id, scorers=scorers)
+        batch = RunningBatch(
+            manifest=manifest, settings=settings, folder=folder, plan=plan, run_id=run_id, scorers=scorers
+        )
         index_anew = partial(_index_anew, batch)
         async with kept_up_to_date(index_anew, every=settings.index_every):
             outcome = await _pass(batch, journal, observer, switch)
@@ -189,7 +149,7 @@ async def _run_held(
     return await asyncio.to_thread(_result, batch, outcome)
 
 
-def _result(batch: _Batch, outcome: _Outcome) -> RunResult:
+def _result(batch: RunningBatch, outcome: _Outcome) -> RunResult:
     from batchgen.app.result import RunResult, under_way
 
     head = batch.plan.head
@@ -205,7 +165,7 @@ def _result(batch: _Batch, outcome: _Outcome) -> RunResult:
     return replace(result, wanted=head.wanted, elsewhere=head.elsewhere, unfinished=unfinished)
 
 
-def _index_anew(batch: _Batch) -> None:
+def _index_anew(batch: RunningBatch) -> None:
     from batchgen.app.indexing import bring_up_to_date
 
     bring_up_to_date(batch.folder, PlanFile(batch.folder.plan), batch.facts)  # the plan may have grown
@@ -257,7 +217,7 @@ class _Outcome:
     error: Exception | None = None  #: what the user must mend first
 
 
-async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switch: StopSwitch) -> _Outcome:
+async def _pass(batch: RunningBatch, journal: SQLiteJournal, observer: Observer, switch: StopSwitch) -> _Outcome:
     """Carry the plan as far as it goes."""
     feed: PlanFeed | None = PlanFeed(batch.plan, journal, retry=batch.settings.retry)
     idle = feed is None or await feed.is_empty()
@@ -283,26 +243,26 @@ async def _pass(batch: _Batch, journal: SQLiteJournal, observer: Observer, switc
     return replace(outcome, cut_short=await rest.has_more(ended_by=batch.run_id))
 
 
-def _rounds(batch: _Batch, journal: SQLiteJournal, *, note: Note, over: Callable[[], bool]) -> Rounds:
+def _rounds(batch: RunningBatch, journal: SQLiteJournal, *, note: Note, over: Callable[[], bool]) -> Rounds:
     screening = Screening(
         root=batch.folder.root, journal=journal, checks=batch.checks, scorers=batch.scorers, note=note, over=over
     )
     return Rounds(folder=batch.folder, profile=batch.manifest.profile, journal=journal, screening=screening)
 
 
-def _must_have_its_key(batch: _Batch) -> None:
+def _must_have_its_key(batch: RunningBatch) -> None:
     """Key and address are the user's to mend; they are looked at before anything is noted."""
     HTTPImageAPI(batch.manifest.profile, key=find_key(batch.manifest.profile), base_url=batch.settings.base_url)
 
 
-def _note(batch: _Batch, journal: SQLiteJournal) -> None:
+def _note(batch: RunningBatch, journal: SQLiteJournal) -> None:
     """Note what is run, before the log tells of the run: a journal that does not know it has forgotten it."""
     noted = {"version": version("batchgen"), **asdict(batch.facts), "budget": asdict(batch.manifest.budget)}
     journal.begin_run(json.dumps(noted, ensure_ascii=False))
 
 
 async def _carry(
-    batch: _Batch, feed: PlanFeed, journal: SQLiteJournal, observer: Observer, switch: StopSwitch, rounds: Rounds
+    batch: RunningBatch, feed: PlanFeed, journal: SQLiteJournal, observer: Observer, switch: StopSwitch, rounds: Rounds
 ) -> _Outcome:
     profile, clock = batch.manifest.profile, SystemClock()
     key = find_key(profile)
@@ -347,7 +307,7 @@ def _stop_in_time(runner: Runner, settings: Settings) -> None:
         runner.stop(reason)
 
 
-def _limits(batch: _Batch) -> RunLimits:
+def _limits(batch: RunningBatch) -> RunLimits:
     manifest, settings = batch.manifest, batch.settings
     return RunLimits(
         concurrency=settings.concurrency or manifest.concurrency,
@@ -362,7 +322,7 @@ def _limits(batch: _Batch) -> RunLimits:
     )
 
 
-def _progress(batch: _Batch, limits: RunLimits) -> Progress:
+def _progress(batch: RunningBatch, limits: RunLimits) -> Progress:
     with JournalView(batch.folder.journal) as journal:
         stored = journal.tallies().get(State.STORED)
     return Progress(
@@ -386,7 +346,7 @@ def _unfinished(folder: BatchFolder, settings: Settings) -> Sequence[Path]:
     return ()
 
 
-def _opened_log(batch: _Batch) -> RunLog:
+def _opened_log(batch: RunningBatch) -> RunLog:
     try:
         return RunLog(batch.folder.log, run_id=batch.run_id)
     except OSError as error:
