@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from aiohttp import web
 
 import batchgen
 from batchgen.adapters.profiles import find_profile
@@ -127,6 +130,38 @@ def test_a_signal_while_every_slot_is_busy_ends_within_the_grace_and_leaves_the_
     assert (run.returncode, {status: n for status, n in told["images"].items() if n}) == (143, {"pending": 5})
     assert slow.run().exit_code == 0
     assert slow.simulator.audit().accepted == 5
+
+
+async def test_no_grace_at_all_leaves_no_submission_in_doubt_whose_answer_comes(tmp_path: Path) -> None:
+    """The API answers sixteen submissions once the run says that it stops."""
+    waiting, stopping = 0, asyncio.Event()
+    all_there = asyncio.Event()
+
+    async def take(_: web.BaseRequest) -> web.Response:
+        nonlocal waiting
+        waiting += 1
+        if waiting == 16:
+            all_there.set()
+        await stopping.wait()
+        return web.json_response({"id": secrets.token_hex(8), "status": "PENDING"})
+
+    api = web.ServerRunner(web.Server(take))
+    await api.setup()
+    await web.TCPSite(api, "127.0.0.1", 0).start()
+    place = Place(tmp_path, Simulator(find_profile("simulator")), f"http://127.0.0.1:{api.addresses[0][1]}")
+    place.many(40)
+    command = place.command("--concurrency", "16", "--grace", "0s", "--json")
+    run = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    await all_there.wait()
+    run.send_signal(signal.SIGTERM)
+    assert run.stderr is not None
+    while not (await run.stderr.readline()).startswith(b"stopping: "):
+        assert not run.stderr.at_eof()
+    stopping.set()
+    output, _ = await run.communicate()
+    await api.cleanup()
+    told = json.loads(output)
+    assert (run.returncode, told["under_way"], told["images"]["in_doubt"]) == (143, 16, 0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

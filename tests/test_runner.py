@@ -37,8 +37,9 @@ from batchgen.lifecycle import (
     SubmitStarted,
 )
 from batchgen.model import Completion, Failure, FailureKind, InDoubt, JobId, Request, RequestKey, RunId, VerifiedImage
-from batchgen.ports import Claim, Completed, Failed, Observer, Unusable, Working
+from batchgen.ports import Claim, Completed, Failed, Observer, Submission, Unusable, Working
 from batchgen.runner import Ports, RunLimits, Runner
+from batchgen.runner.stopping import ANSWER_SECONDS
 from batchgen.testing import (
     DirectFetcher,
     MemoryImageAPI,
@@ -689,6 +690,62 @@ def test_after_the_grace_time_jobs_in_flight_are_left_as_submitted() -> None:
     scene = Scene(MemoryImageAPI(status=lambda _: Working(state="PENDING")), concurrency=2, grace=20.0)
     assert scene.run(requests(5), meanwhile=stop) == [State.SUBMITTED] * 2 + [State.PLANNED] * 3
     assert 25 <= scene.seconds < 40
+
+
+class LateAPI(MemoryImageAPI):
+    """Answers each submission after a while; its jobs never end."""
+
+    def __init__(self, seconds: float, **script: Any) -> None:
+        super().__init__(status=lambda _: Working(state="PENDING"), **script)
+        self._seconds = seconds
+
+    async def submit(self, request: Request) -> Submission:
+        await asyncio.sleep(self._seconds)
+        return await super().submit(request)
+
+
+@pytest.mark.parametrize(
+    ("script", "state"),
+    [
+        (None, State.SUBMITTED),
+        (lambda _: Completed(urls=("https://images.test/never/0",)), State.READY),
+        (lambda _: TryLater("429", http_status=429), State.PLANNED),
+    ],
+)
+@pytest.mark.parametrize("grace", [0.0, 2.0])
+def test_however_short_the_grace_answers_to_submissions_on_their_way_are_waited_for_and_no_longer(
+    grace: float, script: Any, state: State
+) -> None:
+    async def stop(scene: Scene) -> None:
+        await asyncio.sleep(3)
+        scene.runner.stop("enough")
+
+    scene = Scene(LateAPI(7.0, submit=script), concurrency=2, grace=grace)
+    assert scene.run(requests(3), meanwhile=stop) == [state] * 2 + [State.PLANNED]
+    assert len(scene.api.submitted) == 2
+    assert scene.seconds == pytest.approx(7.0, abs=0.5)
+
+
+def test_an_answer_that_does_not_come_holds_no_run_up_for_longer_than_that() -> None:
+    async def stop(scene: Scene) -> None:
+        await asyncio.sleep(3)
+        scene.runner.stop("enough")
+
+    scene = Scene(LateAPI(1e6), concurrency=2, grace=0.0)
+    assert scene.run(requests(3), meanwhile=stop) == [State.SUBMITTING] * 2 + [State.PLANNED]
+    assert scene.seconds == pytest.approx(3 + ANSWER_SECONDS, abs=0.5)
+
+
+def test_whoever_stops_a_run_twice_waits_for_no_answer() -> None:
+    async def stop(scene: Scene) -> None:
+        await asyncio.sleep(3)
+        scene.runner.stop("enough")
+        await asyncio.sleep(1)
+        scene.runner.abandon()
+
+    scene = Scene(LateAPI(7.0), concurrency=2, grace=30.0)
+    assert scene.run(requests(3), meanwhile=stop) == [State.SUBMITTING] * 2 + [State.PLANNED]
+    assert scene.seconds == pytest.approx(4.0, abs=0.5)
 
 
 def test_answers_that_are_lost_in_a_row_stop_the_run_before_the_whole_plan_is_in_doubt() -> None:

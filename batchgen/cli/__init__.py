@@ -143,7 +143,7 @@ def plan(manifest: str, out: str | None, as_json: bool, quiet: bool, verbose: in
     default="30s",
     show_default=True,
     envvar="BATCHGEN_GRACE",
-    help="How long a stopping run waits for jobs in flight.",
+    help="How long a stopping run waits for jobs in flight; for the answers to submissions at least 10 s.",
 )
 @click.option(
     "--allow-private-hosts",

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from batchgen.errors import StorageFailed
 from batchgen.lifecycle import (
@@ -46,7 +47,7 @@ class Runner:
         self._ports = ports
         self._limits = limits
         self._chance = chance or random.Random()
-        self._stop = Stop(ports.observer, grace=limits.grace, leave=self.abandon)
+        self._stop = Stop(ports.observer, grace=limits.grace, leave=self._leave)
         self._recorder = Recorder(ports, self._stop)
         self._slots = Slots(InFlightLimit(limits.concurrency))
         self._brakes = Brakes(max_images=limits.max_images, allowance=limits.allowance, max_wait=limits.max_wait)
@@ -98,15 +99,21 @@ class Runner:
             await asyncio.gather(*left, return_exceptions=True)
 
     def stop(self, reason: str | None) -> None:
-        """Submit nothing more, and wait for jobs in flight until the grace time is over.
+        """Submit nothing more, and wait for jobs in flight until the grace time is over, for answers a little longer.
 
         Without a reason nothing happens, and calls after the first do nothing.
         """
         self._stop.pull(reason)
 
     def abandon(self) -> None:
-        """Leave the jobs in flight where they are; a later run asks about them."""
-        for task in self._carried:
+        """Leave the jobs in flight where they are, at once; a later run asks about them.
+
+        Submissions whose answer is outstanding are in doubt then.
+        """
+        self._leave(frozenset())
+
+    def _leave(self, but: frozenset[asyncio.Future[Any]]) -> None:
+        for task in self._carried - but:
             task.cancel()
 
     async def _carry_all(self, feed: Feed) -> None:
@@ -229,7 +236,8 @@ class Runner:
                     await self._submitter.ready(request)
                 if self._stop.pulled:
                     return record
-                record = await self._submitter.submit(request, record)
+                with self._stop.lets_this_be_answered():
+                    record = await self._submitter.submit(request, record)
             if record.state is State.SUBMITTED:
                 record = await self._await_end(request, record, fresh=True)
             return record

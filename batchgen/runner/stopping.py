@@ -10,19 +10,26 @@ from typing import Any
 from batchgen.errors import AccountBlocked, StorageFailed
 from batchgen.ports import Observer
 
+#: Seconds from a stop for which an answer to a submission on its way is waited for at least: cut off, it is in doubt.
+ANSWER_SECONDS = 10.0
+
 
 class Stop:
     """Pulled once; everything that submits looks at it.
 
     Args:
-        grace: seconds from then until what is in flight is left.
-        leave: leaves it.
+        grace: seconds from then until what is in flight is left, but for submissions whose answer is outstanding.
+        leave: leaves it; told whom not to leave.
     """
 
-    def __init__(self, observer: Observer, *, grace: float, leave: Callable[[], None]) -> None:
+    def __init__(
+        self, observer: Observer, *, grace: float, leave: Callable[[frozenset[asyncio.Future[Any]]], None]
+    ) -> None:
         self._observer = observer
         self._grace = grace
         self._leave = leave
+        self._unanswered: set[asyncio.Future[Any]] = set()
+        self._over = False  # the grace time
         self._unsubmitted: set[asyncio.Future[Any]] = set()
         self.reason: str | None = None  #: why not everything was submitted; None if everything was
         self.error: Exception | None = None  #: what has to be mended first: account, disk, or a bug of ours
@@ -40,7 +47,13 @@ class Stop:
         self._observer.stopping(reason)
         for one in self._unsubmitted:
             one.cancel()
-        asyncio.get_running_loop().call_later(self._grace, self._leave)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._grace, self._end_grace)
+        loop.call_later(max(self._grace, ANSWER_SECONDS), self._leave, frozenset())
+
+    def _end_grace(self) -> None:
+        self._over = True
+        self._leave(frozenset(self._unanswered))
 
     def halt(self, error: Exception) -> None:
         """Something has to be mended; what is in flight still ends in its own time, for it is paid for."""
@@ -67,3 +80,16 @@ class Stop:
             yield
         finally:
             self._unsubmitted.discard(task)
+
+    @contextlib.contextmanager
+    def lets_this_be_answered(self) -> Iterator[None]:
+        """Within, the current task has sent what may be paid for; if the grace time ends, it is left once that is known."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._unanswered.add(task)
+        try:
+            yield
+        finally:
+            self._unanswered.discard(task)
+            if self._over:
+                task.cancel()
