@@ -13,8 +13,9 @@ import pytest
 import batchgen
 from batchgen.adapters.metrics_file import MetricsFile
 from batchgen.adapters.profiles import find_profile
+from batchgen.app.history import history
 from batchgen.lifecycle import JobCompleted, Record, State
-from batchgen.simulator import Simulator, background
+from batchgen.simulator import Behaviour, Faults, Fixed, Simulator, background
 from tests.factories import a_request
 from tests.test_interruptions import started
 from tests.test_run import Place
@@ -103,3 +104,19 @@ def test_a_duration_is_in_each_bucket_that_reaches_so_far(tmp_path: Path, second
     found = values(metrics.text())
     assert sum(value for name, value in found.items() if "bucket" in name) == buckets
     assert found["job_duration_seconds_sum"] == pytest.approx(seconds)
+
+
+def test_images_of_requests_that_failed_in_part_are_counted_by_whoever_counts(tmp_path: Path) -> None:
+    faults = Faults.model_validate({"image": {"gone": 0.3}})
+    simulator = Simulator(
+        find_profile("simulator"), behaviour=Behaviour(latency=Fixed(0), pictures="tiny", faults=faults), seed=5
+    )
+    file = tmp_path / "metrics.prom"
+    with background(simulator) as url:
+        place = Place(tmp_path, simulator, url)
+        place.many(12, samples=2)
+        stored = place.run(metrics_file=file).samples[batchgen.Status.STORED]
+    assert 12 < stored < 24  # some requests have one of their two
+    assert values(file.read_text())["images_stored_total"] == stored
+    (run,) = history(place.out)
+    assert run.images_stored == stored

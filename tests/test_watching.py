@@ -22,6 +22,7 @@ from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.watching import glance
+from batchgen.cli.screen import _folded
 from batchgen.cli.words.phrases import cut
 from batchgen.lifecycle import State
 from batchgen.model import FailureKind
@@ -168,3 +169,11 @@ def test_the_log_has_a_line_for_each_step_of_each_request_and_for_both_ends(plac
 )
 def test_a_line_is_cut_by_columns(text: str, width: int, shown: str) -> None:
     assert cut(text, width) == shown
+
+
+def test_a_long_line_is_folded_to_a_narrow_terminal_and_nothing_of_it_is_lost() -> None:
+    line = "  spent        at most 106 images (1.06 in the account's currency): 88 made, 18 wasted"
+    parts = _folded(line, 39)
+    assert all(len(part) <= 39 for part in parts)
+    assert " ".join(" ".join(parts).split()) == " ".join(line.split())
+    assert [part.startswith("    ") for part in parts] == [False, True, True]

@@ -56,8 +56,7 @@ class MetricsFile(Observer):
             self._failures[failure.kind.value] += 1
         if before.state is State.SUBMITTING and not isinstance(event, SubmitRefused):
             self._spent += before.samples
-        if after.state is State.STORED:
-            self._stored += after.stored - before.stored
+        self._stored += max(0, after.stored - before.stored)
         if isinstance(event, JobCompleted) and before.completed_at is None:
             self._took((after.completed_at or 0.0) - (after.submitted_at or 0.0))
 

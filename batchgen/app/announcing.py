@@ -102,8 +102,10 @@ def _line(summary: Mapping[str, Any]) -> str:
     batch = summary.get("batch_id") or summary["manifest"]
     images = summary.get("images")
     counts = "" if not images else f", {images['stored']} of {summary['wanted']} images stored"
+    waiting = summary.get("unfinished") or ()
+    others = f"; not finished: {', '.join(waiting)}" if waiting else ""
     reason = f": {summary['reason']}" if summary["reason"] else ""
-    return f"{batch}: exit code {summary['exit_code']}{counts}{reason}"
+    return f"{batch}: exit code {summary['exit_code']}{counts}{others}{reason}"
 
 
 def _signed(content: bytes, key: str | None) -> dict[str, str]:

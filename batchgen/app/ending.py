@@ -39,8 +39,7 @@ class RunCount(Observer):
     def changed(self, request: Request, before: Record, event: Event, after: Record) -> None:
         """Count a step."""
         self.submissions += isinstance(event, SubmitStarted) - isinstance(event, SubmitRefused)
-        if after.state is State.STORED:
-            self.images_stored += after.stored - before.stored
+        self.images_stored += max(0, after.stored - before.stored)
         self.requests_failed += after.state is State.FAILED
 
     def as_json(self) -> dict[str, int]:

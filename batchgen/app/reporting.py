@@ -37,7 +37,8 @@ def report(
 
     Args:
         thumbnails: to make anew at most; None: all that are missing.
-        begun: is told how many images there are, and gives what is told of the progress.
+        begun: is told how many images there are, and gives what is told of the progress; what that raises ends the
+            work, with the earlier page left as it was.
 
     Raises:
         UsageError: the folder holds no index yet.
@@ -48,11 +49,11 @@ def report(
     sizes: dict[Path, int] = {}
     for file in pages.make(folder.root, thumbnails=thumbnails):
         path = folder.root / file.name
+        if tick is not None:
+            tick(file.rows)
         if file.content is not None:
             _write(path, file.content)
         sizes[path] = path.stat().st_size
-        if tick is not None:
-            tick(file.rows)
     page_bytes = sizes.pop(folder.report)
     for old in folder.report_parts.glob("*.js"):
         if old not in sizes:

@@ -40,6 +40,7 @@ class RunResult:
     report: Path | None = None  #: the page to look at; None if there is none
     stopped: str | None  #: why the run ended before everything was submitted; None if it did not
     cut_short: bool = False  #: whether it ended before all was submitted, or tried again, that was to be
+    dated: bool = False  #: whether its manifest names {date}, {env.NAME} or the like, and may mean another batch later
 
     @classmethod
     def of(
@@ -78,6 +79,11 @@ class RunResult:
             stopped=stopped,
             cut_short=cut_short,
         )
+
+    @property
+    def lacks(self) -> bool:
+        """Whether rows were left out that are in batches which a run of their own has to finish."""
+        return bool(self.elsewhere and self.unfinished)
 
     @property
     def exit_code(self) -> int:

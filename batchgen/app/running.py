@@ -43,7 +43,7 @@ from batchgen.app.running_batch import RunningBatch
 from batchgen.app.screened import was_screened
 from batchgen.app.screening import Note, Screening, scorers_for
 from batchgen.app.settings import Settings, find_key
-from batchgen.app.switch import StopSwitch
+from batchgen.app.switch import Stopped, StopSwitch
 from batchgen.errors import BatchgenError, StillPlanning, StorageFailed, UsageError
 from batchgen.lifecycle import State
 from batchgen.manifest import Manifest
@@ -143,7 +143,8 @@ async def _run_held(
             outcome = await _pass(batch, journal, observer, switch)
     await asyncio.to_thread(index_anew)
     if settings.report and outcome.error is None and not switch.told:
-        await asyncio.to_thread(_write_report, folder)
+        with contextlib.suppress(Stopped):
+            await asyncio.to_thread(_write_report, folder, switch)
     if outcome.error is not None:
         raise outcome.error
     return await asyncio.to_thread(_result, batch, outcome)
@@ -162,7 +163,8 @@ def _result(batch: RunningBatch, outcome: _Outcome) -> RunResult:
         under_way=under_way(batch.folder),
     )
     unfinished = _unfinished(batch.folder, batch.settings)
-    return replace(result, wanted=head.wanted, elsewhere=head.elsewhere, unfinished=unfinished)
+    dated = bool(batch.manifest.words)
+    return replace(result, wanted=head.wanted, elsewhere=head.elsewhere, unfinished=unfinished, dated=dated)
 
 
 def _index_anew(batch: RunningBatch) -> None:
@@ -354,10 +356,10 @@ def _opened_log(batch: RunningBatch) -> RunLog:
         raise StorageFailed(message) from error
 
 
-def _write_report(folder: BatchFolder) -> None:
+def _write_report(folder: BatchFolder, switch: StopSwitch) -> None:
     """The page, unless there is one that is as new as the index; a run does not spend minutes on thumbnails."""
     from batchgen.app.reporting import report
 
     page, found = folder.report, folder.index
     if not page.is_file() or page.stat().st_mtime_ns < found.stat().st_mtime_ns:
-        report(folder.root, thumbnails=_THUMBNAILS)
+        report(folder.root, thumbnails=_THUMBNAILS, begun=lambda _: lambda _: switch.go_on())

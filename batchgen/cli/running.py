@@ -69,10 +69,12 @@ def run_to_exit_code(
     code = result.exit_code if switch.exit_code is None else switch.exit_code
     if as_json:
         say(words.result_json(result) | {"exit_code": code})
-    elif not quiet:
-        say(words.result_text(result, again=command_line(sys.argv)))
-    elif code:
-        complain(words.result_text(result, again=command_line(sys.argv)))
+        return code
+    text = words.result_text(result, again=command_line(sys.argv, out=result.out if result.dated else None))
+    if not quiet:
+        say(text)
+    elif code or result.lacks:
+        complain(text)
     return code
 
 
@@ -130,8 +132,13 @@ async def _run(manifest: str, out: str | None, settings: Settings, view: Progres
         return await run_async(manifest, out=out, settings=settings, observer=view, switch=switch)
 
 
-def command_line(typed: Sequence[str]) -> list[str]:
-    """The command to go on with: as the user typed it, without the flags that were meant for one time."""
+def command_line(typed: Sequence[str], *, out: Path | None = None) -> list[str]:
+    """The command to go on with: as the user typed it, without the flags that were meant for one time.
+
+    Args:
+        out: the batch folder, where the words that were typed may name another one another day; else None.
+    """
+    left_out = _ONCE if out is None else _ONCE | {"-o": 1, "--out": 1}
     program = Path(typed[0]).name
     words_kept = [program if program != "__main__.py" else "batchgen"]
     skip = 0
@@ -143,8 +150,8 @@ def command_line(typed: Sequence[str]) -> list[str]:
             words_kept.pop()  # who goes on wants the images
         elif word == "--completion=detach":
             pass
-        elif flag in _ONCE:
-            skip = 0 if equals else _ONCE[flag]
+        elif flag in left_out:
+            skip = 0 if equals else left_out[flag]
         else:
             words_kept.append(re.sub(r"//[^/@]*@", "//", word))  # a password is not for the screen
-    return words_kept
+    return words_kept if out is None else [*words_kept, "-o", str(out)]

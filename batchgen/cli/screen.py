@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
 from typing import Self
 
 from batchgen.cli.speech import say
@@ -30,7 +31,7 @@ class Screen(contextlib.AbstractContextManager["Screen"]):
             say("")
 
     def show(self, text: str) -> bool:
-        """Show a text; on a terminal no line is wider, and no more lines are shown, than that has room for.
+        """Show a text; on a terminal lines are folded to its width, and no more are shown than it has room for.
 
         Returns:
             Whether it could be shown.
@@ -40,6 +41,7 @@ class Screen(contextlib.AbstractContextManager["Screen"]):
         if not self._in_place:
             return say("\n".join([*lines, ""]))
         columns, rows = self._size()
+        lines = [part for line in lines for part in _folded(line, columns - 1)]
         if len(lines) >= rows:
             lines = [*lines[: rows - 2], f"… and {len(lines) - rows + 2} more lines"]
         start = _CLEAR + _HOME if self._shown == 1 else _HOME
@@ -49,3 +51,9 @@ class Screen(contextlib.AbstractContextManager["Screen"]):
     def _size(self) -> tuple[int, int]:
         size = os.get_terminal_size(sys.stdout.fileno())
         return size.columns or _COLUMNS, size.lines or _ROWS
+
+
+def _folded(line: str, columns: int) -> list[str]:
+    """The line in as many as it takes; what goes on is further to the right than what begins."""
+    begins = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, max(20, columns), subsequent_indent=begins + "  ", drop_whitespace=True) or [""]

@@ -83,7 +83,7 @@ class Stop:
 
     @contextlib.contextmanager
     def lets_this_be_answered(self) -> Iterator[None]:
-        """Within, the current task has sent what may be paid for; if the grace time ends, it is left once that is known."""
+        """Within, the task sends what may be paid for; if the grace time ends, it is left once that is answered."""
         task = asyncio.current_task()
         assert task is not None
         self._unanswered.add(task)

@@ -127,6 +127,27 @@ def test_parts_of_other_rows_have_other_names_and_the_old_ones_go_once_the_page_
     assert set(rows_of(report(out).page)["beside"]) == set(parts(out)) == set(parts(out)) - before
 
 
+def test_a_report_that_is_given_up_leaves_the_page_as_it_was_and_the_next_one_tidies_up(tmp_path: Path) -> None:
+    out = many(tmp_path / "out", 260)
+    page = report(out).page
+    before, old_parts = page.read_bytes(), set(parts(out))
+    shutil.rmtree(out / "images")
+    (out / "metadata.parquet").unlink()
+    make(out, [Wanted(prompt=f"An owl, number {n}", params={"seed": n}) for n in range(260)])
+    done = iter(range(3))
+
+    def tick(rows: int) -> None:
+        if next(done) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        report(out, begun=lambda _: tick)
+    assert page.read_bytes() == before
+    assert old_parts < set(parts(out))
+    report(out)
+    assert set(rows_of(page)["beside"]) == set(parts(out))
+
+
 def test_thumbnails_that_could_not_be_made_are_tried_again(tmp_path: Path) -> None:
     out = many(tmp_path / "out", 260)
     report(out, thumbnails=100)

@@ -50,7 +50,10 @@ def result_text(result: RunResult, *, again: list[str]) -> str:
     counts = result.samples
     lines = [f"{counts[Status.STORED]:,} of {plural(result.wanted, 'image')} stored in {result.out}"]
     if result.elsewhere:
-        lines.append(f"  {plural(result.elsewhere, 'request')} left out: other batches have them")
+        lines.append(
+            f"  {plural(result.elsewhere, 'request')} left out: other batches have them"
+            + (f", and {len(result.unfinished):,} of those not finished" if result.unfinished else "")
+        )
     if counts[Status.REJECTED]:
         lines.append(
             f"  {counts[Status.REJECTED]:,} rejected by a check: kept in {result.out}/{REJECTED_FOLDER}"
