@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from batchgen.adapters.http_api.addresses import AddressRule
 from batchgen.adapters.image_process.fetching import ImageProcesses
-from batchgen.adapters.image_process.serving import DECODED_AT_A_TIME
 from batchgen.app import image_worker
 from batchgen.app.folder import BatchFolder
 from batchgen.app.image_worker import Setup
@@ -23,7 +22,7 @@ def image_processes(
     base_url: str | None,
     clean: Callable[[str], str],
 ) -> ImageProcesses:
-    """What fetches the images of a batch, decoded by as many threads as there are cores.
+    """What fetches the images of a batch, in as many processes as there are cores to decode them.
 
     Args:
         base_url: of the API, if it is not the profile's.
@@ -41,5 +40,4 @@ def image_processes(
         embeds=profile if manifest.provenance else None,
         read_again=settings.report or bool(checks.score),
     )
-    most = max(1, (os.cpu_count() or 1) // DECODED_AT_A_TIME)
-    return ImageProcesses(image_worker.__name__, setup, most=most, clean=clean)
+    return ImageProcesses(image_worker.__name__, setup, most=os.cpu_count() or 1, clean=clean)

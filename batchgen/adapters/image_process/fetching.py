@@ -16,7 +16,7 @@ from batchgen.model import StoredImage, VerifiedImage
 from batchgen.ports import SampleLink
 
 #: Bytes of images in the hands of one process from which on another is worth its start.
-_PLENTY = 1024 * 1024
+_PLENTY = 8 * 1024 * 1024
 #: Characters of a body that are quoted.
 _QUOTED = 120
 #: Parts of names of variables that hold what no image process needs.

@@ -26,7 +26,7 @@ from batchgen.ports import SampleLink
 #: Bytes of an image up to which it is verified where it came: handing it to a thread would take longer.
 _SMALL = 32 * 1024
 #: Images that a process decodes at a time. What takes long, inflating and hashing, leaves the interpreter to others.
-DECODED_AT_A_TIME = 2
+_DECODED_AT_A_TIME = 2
 #: Seconds.
 _MOMENT = 0.01
 
@@ -63,7 +63,7 @@ class Serving:
     def __init__(self, hosts: Hosts, intake: Intake, store: Store, *, outcomes: BinaryIO) -> None:
         self._hosts, self._intake, self._store, self._outcomes = hosts, intake, store, outcomes
         self._run = os.getppid()
-        self._decoding = ThreadPoolExecutor(DECODED_AT_A_TIME, thread_name_prefix="decoding")
+        self._decoding = ThreadPoolExecutor(_DECODED_AT_A_TIME, thread_name_prefix="decoding")
         self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         self._under_way: set[asyncio.Task[None]] = set()
         threading.Thread(target=self._keep_all, name="keeping", daemon=True).start()
