@@ -97,7 +97,8 @@ class ImageProcesses:
                 )
 
     async def _started(self) -> _Process:
-        ours = {name: value for name, value in _environment().items() if self._clean(value) == value}
+        environment = _environment().items()  # a key of a letter or two is in many a path, and no secret
+        ours = {name: value for name, value in environment if name == "PYTHONPATH" or self._clean(value) == value}
         return await _Process.started(self._module, self._setup, ours)
 
     def _free(self) -> _Process | None:
