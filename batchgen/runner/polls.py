@@ -75,7 +75,10 @@ class Polls:
         """
         now = self._clock.monotonic()
         end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        watch = Watch(job=job, submitted=now - job.age, began=now, deadline=now + job.deadline, ended=end)
+        submitted = now - job.age
+        # Whose submission took a while has been watched since it began: nothing was missed meanwhile.
+        began = submitted if job.fresh else now
+        watch = Watch(job=job, submitted=submitted, began=began, deadline=now + job.deadline, ended=end)
         watch.backstop = now + self._backstop(watch)
         wait = self._wait(watch) if job.fresh else 0.0
         if job.notice is not None:
