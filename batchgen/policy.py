@@ -51,6 +51,8 @@ STAYED_AS_IT_WAS = 3
 SIGN_UNKNOWN, SIGN_AT_LEAST, SIGN_AT_MOST = 15.0, 3.0, 60.0
 #: Seconds until the first question about a job while it is unknown how long jobs take, and between any two, at least.
 POLL_FIRST, POLL_AT_LEAST = 0.05, 0.005
+#: Factor, at most, by which ages differ at which jobs are asked about first while it is unknown how long they take.
+POLL_APART = 8
 #: Rounds of the present limit after which more jobs in flight are tried: a refusal makes submitting pause.
 TRY_MORE_AFTER = 2.0
 #: Bytes of images that may be on their way to the disk while they are small; and how many times as many of these.
@@ -144,21 +146,27 @@ def set_aside(reason: str) -> str:
     return f"The image was made and is kept aside: {reason}."
 
 
-def next_poll(age: float, learned: Durations, *, watched: float, draw: float) -> float:
+def next_poll(age: float, learned: Durations, *, watched: float, peers: int = 1, draw: float) -> float:
     """Seconds from now until a job that is *age* seconds old is worth asking about.
 
     Args:
-        age: seconds since the submission was accepted.
-        watched: seconds since this run began to ask; less than *age* for a job of an earlier run.
+        age: seconds since its submission.
         learned: durations of this run's finished jobs.
+        watched: seconds since this run began to ask; less than *age* for a job of an earlier run.
+        peers: jobs that are waited for, this one included.
         draw: uniform in [0, 1); spreads the polls of jobs submitted together.
     """
-    # While nothing is known, the time watched doubles, then grows by half: the delay stays in proportion to the job.
-    wait = max(POLL_FIRST, min(watched, max(0.25, watched / 2)))
     following = learned.next_age(age)
-    if following is not None:
+    if following is None:
+        # The time watched doubles, then grows by a share: the delay stays in proportion to the job. Those that were
+        # submitted together begin at different ages, so that each learns from what the others were told.
+        first: float = POLL_FIRST * min(peers, POLL_APART) ** draw
+        wait = max(first, min(watched, 0.25), watched * learned.older(age))
+    elif watched < age / 2:
         # A job of an earlier run may be hours old: what it takes longer than all others says nothing about it.
-        wait = min(following - age, wait) if watched < age / 2 else following - age
+        wait = min(following - age, max(POLL_FIRST, min(watched, 0.25), watched / 2))
+    else:
+        wait = following - age
     # Later only: what is asked just before its time is asked again.
     return max(POLL_AT_LEAST, wait) * (1 + POLL_SPREAD * draw)
 

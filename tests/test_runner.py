@@ -317,7 +317,7 @@ def test_a_job_that_alone_is_forgotten_is_lost_and_not_silently_paid_again() -> 
             return GONE
         return Working(state="PENDING") if scene.clock.monotonic() < 600 else None
 
-    scene = Scene(MemoryImageAPI(status=status))
+    scene = Scene(MemoryImageAPI(polls=0, status=status))
     wanted = requests(2)
     assert scene.run(wanted) == [State.FAILED, State.STORED]
     failure = scene.record(wanted[0]).failure
@@ -1034,14 +1034,14 @@ def test_a_finished_job_without_a_usable_link_is_a_lost_result_and_its_answer_is
 
 
 def test_a_job_whose_word_for_its_end_is_unknown_is_collected_at_its_deadline() -> None:
-    scene = Scene(job_deadline=100.0)
+    scene = Scene(job_deadline=70.0)
     scene.api._status._function = lambda job_id: Working(
         state="completed", urls=scene.api.links(job_id), response='{"status": "COMPLETED"}'
     )
     wanted = requests(3)
     assert scene.run(wanted) == [State.STORED] * 3
     assert [scene.record(request).response for request in wanted] == ['{"status": "COMPLETED"}'] * 3
-    assert 99 < scene.seconds < 110
+    assert 69 < scene.seconds < 80
 
 
 def test_a_word_that_another_followed_is_no_end_of_any_job_however_long_its_preview_stands_still() -> None:

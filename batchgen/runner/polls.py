@@ -61,7 +61,7 @@ class Polls:
         self._overtaken: OrderedDict[RequestKey, None] = OrderedDict()  #: notices that came before their watch
         self._notices, self._links = Reliance(), Reliance()
         self._few_links = SecondLooks(FEWER_LINKS_ANSWERS)
-        self._awaited: set[Watch] = set()
+        self._awaited: dict[Watch, None] = {}  #: in the order of their submission
         self._words = UnknownWords(clock)
         self.learned = Durations(going_on=self._ages_at_work)
 
@@ -86,12 +86,13 @@ class Polls:
             if job.notice in self._overtaken:
                 del self._overtaken[job.notice]
                 watch.heard, wait = True, 0.0
-        self._awaited.add(watch)
+        self._awaited[watch] = None
         self._schedule.plan(watch, wait)
+        watch.by_age = job.fresh
         try:
             return await end
         finally:
-            self._awaited.discard(watch)
+            self._awaited.pop(watch, None)
             if job.notice is not None:
                 self._told.pop(job.notice, None)
 
@@ -134,7 +135,7 @@ class Polls:
                 watch = await self._schedule.next_due()
                 if watch.ended.done():  # nobody waits any more
                     continue
-                watch.asking = True
+                watch.asking, watch.by_age = True, False
                 if self._tries_links(watch):
                     calls.create_task(self._asked(watch, self._try_links(watch)))
                     continue
@@ -147,12 +148,16 @@ class Polls:
             self._schedule.plan(watch, at - self._clock.monotonic())
 
     def _wait(self, watch: Watch) -> float:
-        if watch.job.notice is not None and self._notices.justified:
+        if self._expects_notice(watch):
             return self._backstop(watch)
         now = self._clock.monotonic()
         watched = now - watch.began
-        wait = next_poll(now - watch.submitted, self.learned, watched=watched, draw=self._chance.random())
+        age, peers = now - watch.submitted, len(self._awaited)
+        wait = next_poll(age, self.learned, watched=watched, peers=peers, draw=self._chance.random())
         return min(wait, watch.backstop - now) if self._tries_links(watch) else wait
+
+    def _expects_notice(self, watch: Watch) -> bool:
+        return watch.job.notice is not None and self._notices.justified
 
     def _backstop(self, watch: Watch) -> float:
         return next_backstop(self._clock.monotonic() - watch.submitted, self.learned, draw=self._chance.random())
@@ -174,8 +179,8 @@ class Polls:
         assert watch.job.early is not None
         tried = self._clock.monotonic()
         if not await watch.job.early.shown():
-            watch.worked = tried - watch.submitted
-            self._again(watch, self._wait(watch))
+            self._learn_that_it_goes_on(watch, tried)
+            self._go_on(watch, self._wait(watch))
             return
         watch.shown = True
         await self._call_is_due()
@@ -213,7 +218,7 @@ class Polls:
         if isinstance(status, Working):
             watch.found = Completed(urls=status.urls, response=status.response) if status.urls else None
             if watch.found is None:
-                watch.worked = watch.asked - watch.submitted
+                self._learn_that_it_goes_on(watch, watch.asked)
             elif not watch.job.once and await self._words.mean_the_end(watch, status):
                 settle(watch, watch.found)
                 return
@@ -270,7 +275,7 @@ class Polls:
         watch.in_vain += told
         watch.backstop = self._clock.monotonic() + self._backstop(watch)
         # A notice may be a little ahead of the status endpoint: that is worth one more question soon.
-        self._again(watch, min(self._wait(watch), quiet_after(watch.in_vain)) if told else self._wait(watch))
+        self._go_on(watch, min(self._wait(watch), quiet_after(watch.in_vain)) if told else self._wait(watch))
         if watch.heard:
             self._hurry(watch)
 
@@ -302,8 +307,25 @@ class Polls:
                 self._schedule.plan(watch, self._wait(watch))
 
     def _learn(self, watch: Watch) -> None:
-        if watch.job.fresh:  # how long an older job took was not seen
-            self.learned.add(after=watch.worked, by=watch.asked - watch.submitted)
+        if not watch.job.fresh:  # how long an older job took was not seen
+            return
+        self._awaited.pop(watch, None)
+        if self.learned.add(after=watch.worked, by=watch.asked - watch.submitted):
+            self._ask_sooner()
+
+    def _learn_that_it_goes_on(self, watch: Watch, at: float) -> None:
+        age = at - watch.submitted
+        if watch.job.fresh:
+            self.learned.goes_on(since=watch.worked, age=age)
+        watch.worked = age
+
+    def _ask_sooner(self) -> None:
+        """More is known of how long jobs take; some had better be asked about sooner than was planned."""
+        now = self._clock.monotonic()
+        for watch in self._awaited:
+            by_age = watch.by_age and not watch.ended.done() and not self._expects_notice(watch)
+            if by_age and now + (wait := self._wait(watch)) < watch.at:
+                self._schedule.plan(watch, wait)
 
     def _ages_at_work(self) -> Iterable[float]:
         return [watch.worked for watch in self._awaited if watch.worked and watch.job.fresh]
@@ -361,6 +383,11 @@ class Polls:
 
     def _is_a_day_old(self, watch: Watch) -> bool:
         return self._clock.monotonic() - watch.submitted >= GIVE_UP_AFTER
+
+    def _go_on(self, watch: Watch, wait: float) -> None:
+        """Ask in so many seconds, or sooner if that turns out to be better."""
+        self._again(watch, wait)
+        watch.by_age = not watch.ended.done()
 
     def _again(self, watch: Watch, wait: float) -> None:
         watch.asking = False

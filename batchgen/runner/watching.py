@@ -49,6 +49,7 @@ class Watch:
     number: int = -1  #: of its place in the queue; any other is out of date
     asked: float = 0.0  #: monotonic; the last question about it
     worked: float = 0.0  #: its age, in seconds, when it was last asked about and went on
+    by_age: bool = False  #: whether how long jobs take is why its next question is due then, and nothing else
     asking: bool = False
     shown: bool = False  #: whether its links gave pictures, which is why it was asked about
     backstop: float = 0.0  #: monotonic; until then its links are tried instead
