@@ -132,7 +132,7 @@ def test_a_folder_without_a_batch_ends_with_2_and_a_sentence(folder: Path) -> No
     status = batchgen("status", "small", folder=folder)
     grid = batchgen("grid", "small", "sheet.png", folder=folder)
     assert (status.returncode, grid.returncode) == (2, 2)
-    assert "holds no batch" in status.stderr
+    assert "There is no folder small." in status.stderr
     assert "holds no index" in grid.stderr
 
 
