@@ -41,7 +41,7 @@ def test_a_run_meets_a_fault_and_does_as_the_documents_say(fault: str, tmp_path:
     place, _, name = fault.partition(".")
     odds = {Fault(name): 1.0} if Fault(name) in LASTING else (Fault(name),)
     faults = Faults(**{place: odds}, hang=5.0, drip=0.1, oversized=OVERSIZED)
-    behaviour = Behaviour(latency=Fixed(0.05), pictures="tiny", faults=faults, limits=Limits(wait=PATIENCE))
+    behaviour = Behaviour(latency=Fixed(0), pictures="tiny", faults=faults, limits=Limits(wait=PATIENCE))
     simulator = Simulator(find_profile("simulator"), behaviour=behaviour)
     completion = Completion.WEBHOOK if place == "webhook" else Completion.POLL
     with background(simulator) as url, impatient(PATIENCE, calls=HANGS if name == Fault.HANG else 2.0):

@@ -23,6 +23,8 @@ from batchgen.model import REJECTED_FOLDER, VerifiedImage
 _PART = ".part"
 #: Files that are written and flushed at the same time: the file system then flushes many with one write of its log.
 _AT_ONCE = 16
+#: Bytes of a file from which on to let go of its memory costs less than to ask for more.
+_LARGE = 128 * 1024
 #: Characters of the final name that the temporary one repeats; a name may be as long as the file system allows.
 _STEM_SHOWN = 40
 _REMEDIES = {
@@ -214,7 +216,8 @@ def _write_flushed(path: Path, content: bytes, *, read_again: bool = True) -> No
         while left:
             left = left[file.write(left) :]
         os.fsync(file.fileno())
-        if not read_again and hasattr(os, "posix_fadvise"):  # the next image is written to the memory of this one
+        large = len(content) > _LARGE
+        if large and not read_again and hasattr(os, "posix_fadvise"):  # the next is written to the memory of this one
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 

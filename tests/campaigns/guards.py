@@ -57,8 +57,8 @@ GUARDS = (
     ),
     Guard(
         "adapters/file_store.py",
-        "            path = self._folder / checked_name(file_stem, image.format)\n",
-        '            path = self._folder / f"{file_stem}.{image.format}"\n',
+        "            name = checked_name(file_stem, image.format)\n",
+        '            name = f"{file_stem}.{image.format}"\n',
         "tests/contracts/test_store_contract.py -k leave_the_folder",
     ),
     Guard(
