@@ -230,7 +230,7 @@ def test_the_command_to_go_on_with_names_the_folder_where_another_day_would_name
 def test_the_commands_of_the_workflow_run_and_tell_what_became_different(place: Path) -> None:
     (job,) = yaml.safe_load(block("workflow"))["jobs"].values()
     commands = [step["run"] for step in job["steps"] if "run" in step]
-    assert [command.split()[0] for command in commands] == ["pip", "batchgen", "batchgen", "batchgen", "ls"]
+    assert [command.split()[0] for command in commands] == ["pip", "for", "batchgen", "batchgen", "batchgen", "ls"]
     (place / "canary.yaml").write_text(
         "batch_id: canary-{env.CANARY}\nprofile: simulator\nparams: {width: 16, height: 16}\nprompts: [A fox]\n"
     )
