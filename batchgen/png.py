@@ -103,16 +103,17 @@ def opened(content: bytes) -> PngImageFile:
     return PngImageFile(BytesIO(_picture(content)))
 
 
-def decoded(image: PngImageFile, content: bytes) -> Image.Image:
+def decoded(image: PngImageFile, content: bytes, *, small: int = _SMALL) -> Image.Image:
     """The picture.
 
     Args:
         image: as `opened` of the content.
+        small: bytes of a PNG up to which Pillow does all of it.
 
     Raises:
         one of `BROKEN`: cut off or damaged.
     """
-    quick = _quickly_decoded(content) if len(content) > _SMALL else None
+    quick = _quickly_decoded(content) if len(content) > small else None
     if quick is not None:
         return quick
     image.load()
