@@ -89,7 +89,13 @@ def test_a_signal_while_a_run_is_still_loaded_ends_it_with_its_code_and_nothing_
 ) -> None:
     done = signalled(place, moment, number, "asyncio")
     assert done.returncode == (130 if number == signal.SIGINT else 143), done.stderr
-    assert done.stderr.strip() in ("", f"Stopped by {number.name} before anything was sent. {GO_ON}")
+    # Arrow is loaded in a thread, while the plan is made: the run may hear of the signal when it is about to submit.
+    heard = (
+        f"Stopped by {number.name} before anything was sent. {GO_ON}",
+        f"stopping: {number.name}; waiting for 0 jobs",
+    )
+    assert not done.stderr.strip() or done.stderr.startswith(heard), done.stderr
+    assert "Traceback" not in done.stderr
     assert place.simulator.audit().accepted == 0
     assert not list(place.folder.rglob("*.part"))
     assert place.run().exit_code == 0
