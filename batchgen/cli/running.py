@@ -87,6 +87,10 @@ class _NoPandas(MetaPathFinder):
         if name == "pandas":
             raise ImportError(name)
 
+    @classmethod
+    def invalidate_caches(cls) -> None:
+        """It has none."""
+
 
 class _ThriftyArrow(MetaPathFinder):
     """Once Arrow is loaded, which a run does only when it needs it, keeps it from loading pandas.
@@ -113,6 +117,10 @@ class _ThriftyArrow(MetaPathFinder):
 
             spec.loader.exec_module = load_and_ask  # type: ignore[assignment, method-assign]
         return spec
+
+    @classmethod
+    def invalidate_caches(cls) -> None:
+        """It has none."""
 
 
 def _be_thrifty() -> None:
