@@ -36,6 +36,8 @@ def place_of(named: Path | str, *, by: str) -> Path:
     Raises:
         UsageError: something is there that is no regular file, or is where this program prints.
     """
+    if not str(named):
+        raise UsageError(f"{by} names no file. Name one, or leave it out.")
     try:
         found = os.stat(named)  # noqa: PTH116  # may be text
     except FileNotFoundError:
@@ -53,7 +55,7 @@ def place_of(named: Path | str, *, by: str) -> Path:
 
 def _refused(named: Path | str, by: str, what: str) -> UsageError:
     return UsageError(
-        f"{by} {named}: that is {what}, and a file would take its place. Nothing was sent or written; "
+        f"{by} {named}: that is {what}, and a file would take its place. It was left as it is; "
         "name a file, or one that is not there yet."
     )
 

@@ -334,6 +334,10 @@ class VirtualClock:
         """Seconds of the running loop."""
         return asyncio.get_running_loop().time()
 
+    def step(self, seconds: float) -> None:
+        """Set the wall clock: what `now` says is so much later from here on, and no time has passed."""
+        self._start += seconds
+
     async def sleep(self, seconds: float) -> None:
         """Wait, for no real time at all."""
         await asyncio.sleep(seconds)

@@ -32,9 +32,11 @@ class Slow:
         self._free = [0.0] * capacity
         self._ends: dict[JobId, float] = {}
         self._ideal = [0.0] * capacity
+        self.clock_is_set_by = 0.0  #: seconds, during each submission
 
     async def _submit(self, _: Request) -> None:
         await asyncio.sleep(POST + LONGER * self._chance.random())
+        self.scene.clock.step(self.clock_is_set_by)
         number, now = len(self._ends), self.scene.clock.monotonic()
         duration = self._draw(number, self._chance)
         end = max(now, heappop(self._free)) + duration
@@ -58,6 +60,22 @@ def test_a_submission_that_takes_a_while_is_no_reason_to_ask_once_more(duration:
     calls, length = Slow(lambda *_: duration, capacity=8, concurrency=8).run(400)
     assert calls <= 3.2
     assert length <= 1.06
+
+
+def test_jobs_that_are_waited_for_one_after_the_other_are_first_asked_about_after_a_moment_and_not_at_once() -> None:
+    slow = Slow(lambda *_: 0.6, capacity=1, concurrency=1)
+    calls, _ = slow.run(8)
+    assert calls <= 5.0
+    alone = Slow(lambda *_: 0.02, capacity=1, concurrency=1)
+    assert alone.run(1)[0] == 1.0
+
+
+def test_a_wall_clock_that_is_set_while_a_submission_is_on_its_way_delays_no_question() -> None:
+    slow = Slow(lambda *_: 1.0, capacity=1, concurrency=1)
+    slow.clock_is_set_by = 600.0
+    calls, _ = slow.run(1)
+    assert slow.scene.seconds <= 1.6
+    assert calls <= 7.0
 
 
 def test_a_run_of_1_000_jobs_is_a_tenth_longer_than_the_ideal_at_most_at_five_and_a_half_calls() -> None:

@@ -18,7 +18,7 @@ import batchgen
 from batchgen import Settings
 from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.profiles import find_profile
-from batchgen.app.cleaning import OldBatch, clean
+from batchgen.app.cleaning import OldBatch, _removed, clean
 from batchgen.app.disputing import listed
 from batchgen.cli.words.cleaning import size
 from batchgen.simulator import Behaviour, Fault, Faults, Fixed, Simulator, background
@@ -340,4 +340,14 @@ def test_the_folder_that_one_stands_in_is_removed_by_its_name(nights: Nights, mo
     age(out, 40)
     monkeypatch.chdir(out)
     assert fates(clean(".", older_than=DAY, remove=True, forget=True)) == {out.name: "removed"}
+    assert not out.exists()
+
+
+def test_a_batch_that_another_clean_has_forgotten_meanwhile_is_not_made_anew(nights: Nights) -> None:
+    nights.table(1)
+    out = nights.run(1).out
+    age(out, 40)
+    (seen,) = clean(out, older_than=DAY)
+    shutil.rmtree(out)
+    assert _removed(seen, time.time(), DAY, forget=True).kept_for == "it has gone meanwhile"
     assert not out.exists()

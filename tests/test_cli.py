@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -10,8 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from batchgen.cli import _Commands
 from batchgen.cli.running import command_line
 
 MANIFEST = """\
@@ -358,3 +361,32 @@ def test_a_run_imports_no_pandas_which_arrow_would_and_leaves_it_to_whoever_asks
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["False", "2"], done.stderr
+
+
+def test_the_folder_to_go_on_with_is_named_before_what_ends_the_flags() -> None:
+    typed = ["batchgen", "run", "--", "nightly.yaml"]
+    assert command_line(typed, out=Path("outputs/n")) == ["batchgen", "run", "-o", "outputs/n", "--", "nightly.yaml"]
+
+
+def test_a_picture_that_can_only_be_read_is_no_format_to_write(folder: Path) -> None:
+    done = batchgen("grid", "small", "sheet.psd", folder=folder)
+    assert done.returncode == 2
+    assert "no ending of a known picture format" in done.stderr
+
+
+def test_a_pipe_that_breaks_within_a_command_is_no_quiet_end() -> None:
+    @click.command("break")
+    def breaks() -> None:
+        raise BrokenPipeError(errno.EPIPE, "broken")
+
+    with pytest.raises(RuntimeError, match="not the output"):
+        _Commands("batchgen", commands=[breaks]).main(["break"], standalone_mode=False)
+
+
+def test_caches_of_imports_may_be_invalidated_before_arrow_is_loaded_and_after() -> None:
+    program = (
+        "import importlib; from batchgen.cli.running import _be_thrifty; _be_thrifty();"
+        "importlib.invalidate_caches(); import pyarrow; importlib.invalidate_caches()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ from batchgen.adapters.folder_lock import FolderLock
 from batchgen.adapters.journal import JournalView
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.watching import glance
-from batchgen.cli.screen import _folded
+from batchgen.cli.screen import Screen, _folded
 from batchgen.cli.words.phrases import cut
 from batchgen.lifecycle import State
 from batchgen.model import FailureKind
@@ -177,3 +177,16 @@ def test_a_long_line_is_folded_to_a_narrow_terminal_and_nothing_of_it_is_lost() 
     assert all(len(part) <= 39 for part in parts)
     assert " ".join(" ".join(parts).split()) == " ".join(line.split())
     assert [part.startswith("    ") for part in parts] == [False, True, True]
+
+
+def test_a_terminal_that_has_gone_away_ends_the_watching_and_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        screen = Screen()
+        assert screen.show("at work")
+        os.close(ours)
+        shown = screen.show("at work")
+        monkeypatch.undo()
+    assert not shown

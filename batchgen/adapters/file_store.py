@@ -141,7 +141,8 @@ class FileStore:
         if folder in self._known:
             return
         try:
-            if not folder.is_dir():
+            # Within the batch whoever made it, a moment ago perhaps, may not have flushed it yet.
+            if self._folder in folder.parents or not folder.is_dir():
                 self._make(folder.parent)
                 folder.mkdir(exist_ok=True)
                 flush_folder(folder.parent)

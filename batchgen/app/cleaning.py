@@ -20,7 +20,7 @@ from batchgen.errors import BatchgenError, FolderBusy, StorageFailed, UsageError
 from batchgen.index import split_table
 from batchgen.lifecycle import ENDED, State
 
-_WORKING = "a run is working on it"
+_WORKING, _GONE = "a run is working on it", "it has gone meanwhile"
 #: Files that macOS and Windows put into folders, unasked.
 _OF_DESKTOPS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
@@ -194,6 +194,8 @@ def _size(root: Path) -> int:
 def _removed(batch: OldBatch, now: float, older_than: float | None, *, forget: bool) -> OldBatch:
     """Remove it, if it is still what it was seen to be once nobody else can work on it."""
     folder = BatchFolder(batch.out)
+    if not folder.root.is_dir():  # the lock would make it anew
+        return replace(batch, old=False, kept_for=_GONE)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(FolderLock(folder.root))

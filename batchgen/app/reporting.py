@@ -154,7 +154,7 @@ def _picture(named: Path | str) -> Path:
     Raises:
         UsageError: something else is there, or the ending is of no known format.
     """
-    if Path(named).suffix.lower() not in Image.registered_extensions():
+    if Image.registered_extensions().get(Path(named).suffix.lower()) not in Image.SAVE:  # some it can only read
         raise UsageError(f"{named} has no ending of a known picture format; write .png, .jpg or .webp.")
     return place_of(named, by="PICTURE")
 

@@ -39,7 +39,24 @@ Exit codes:
   1    a bug in batchgen"""
 
 
-@click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """All commands. Click ends a program quietly if a pipe breaks, which is right for its own output alone."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if _was_printing_help(error):
+                raise
+            raise RuntimeError("A pipe was closed that is not the output") from error
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="batchgen")
 def cli() -> None:
     """Turn a manifest of prompts into an image dataset made by a hosted text-to-image API."""

@@ -162,4 +162,7 @@ def command_line(typed: Sequence[str], *, out: Path | None = None) -> list[str]:
             skip = 0 if equals else left_out[flag]
         else:
             words_kept.append(re.sub(r"//[^/@]*@", "//", word))  # a password is not for the screen
-    return words_kept if out is None else [*words_kept, "-o", str(out)]
+    if out is not None:
+        end = words_kept.index("--") if "--" in words_kept else len(words_kept)
+        words_kept[end:end] = ["-o", str(out)]
+    return words_kept

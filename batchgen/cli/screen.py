@@ -49,7 +49,10 @@ class Screen(contextlib.AbstractContextManager["Screen"]):
         return say(f"{start}{body}{_CLEAR_BELOW}", end="")
 
     def _size(self) -> tuple[int, int]:
-        size = os.get_terminal_size(sys.stdout.fileno())
+        try:
+            size = os.get_terminal_size(sys.stdout.fileno())
+        except OSError:  # it has gone away, which `say` will notice
+            return _COLUMNS, _ROWS
         return size.columns or _COLUMNS, size.lines or _ROWS
 
 

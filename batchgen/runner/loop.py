@@ -236,10 +236,11 @@ class Runner:
                     await self._submitter.ready(request)
                 if self._stop.pulled:
                     return record
+                began = self._ports.clock.monotonic()
                 with self._stop.lets_this_be_answered():
                     record = await self._submitter.submit(request, record)
             if record.state is State.SUBMITTED:
-                record = await self._await_end(request, record, fresh=True)
+                record = await self._await_end(request, record, began=began)
             return record
         finally:
             self._slots.leave()
@@ -248,20 +249,20 @@ class Runner:
         """For a job that was submitted before: by an earlier run, or for the links of its images."""
         await self._slots.take()
         try:
-            return await self._await_end(request, record, fresh=False)
+            return await self._await_end(request, record)
         finally:
             self._slots.leave()
 
-    async def _await_end(self, request: Request, record: Record, *, fresh: bool) -> Record:
+    async def _await_end(self, request: Request, record: Record, *, began: float | None = None) -> Record:
         """
         Args:
-            fresh: whether it was submitted just now.
+            began: when its submission began, in monotonic seconds, if it was submitted just now.
         """
         detached = self._limits.completion is Completion.DETACH
-        if fresh and detached:
+        if began is not None and detached:
             self._ports.observer.left_for_later(request, record)
             raise Overdue
-        job = self._awaited(request, record, fresh=fresh)
+        job = self._awaited(request, record, began)
 
         async def keep(told: Unusable) -> None:
             nonlocal record
@@ -280,9 +281,12 @@ class Runner:
                 self._stop.pull(self._brakes.failed(end.failure.message))
         return await self._recorder.record_end(request, record, end)
 
-    def _awaited(self, request: Request, record: Record, *, fresh: bool) -> Awaited:
+    def _awaited(self, request: Request, record: Record, began: float | None) -> Awaited:
         assert record.job_id is not None
-        age = max(0.0, self._ports.clock.now() - (record.submitted_at or 0.0))
+        fresh = began is not None
+        # Only of a job of an earlier run is nothing known but what the wall clock says, which somebody may set.
+        age = self._ports.clock.now() - (record.submitted_at or 0.0)
+        age = max(0.0, age if began is None else self._ports.clock.monotonic() - began)
         told = fresh and self._ports.notices is not None and self._ports.notices.expected(request)
         # A link for each image, or none is tried; and none again that has proved useless.
         wants_links = self._limits.completion is Completion.EARLY_URLS

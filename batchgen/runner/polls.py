@@ -80,13 +80,13 @@ class Polls:
         began = submitted if job.fresh else now
         watch = Watch(job=job, submitted=submitted, began=began, deadline=now + job.deadline, ended=end)
         watch.backstop = now + self._backstop(watch)
+        self._awaited[watch] = None  # it counts among those that are waited for
         wait = self._wait(watch) if job.fresh else 0.0
         if job.notice is not None:
             self._told[job.notice] = watch
             if job.notice in self._overtaken:
                 del self._overtaken[job.notice]
                 watch.heard, wait = True, 0.0
-        self._awaited[watch] = None
         self._schedule.plan(watch, wait)
         watch.by_age = job.fresh
         try:

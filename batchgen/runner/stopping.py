@@ -73,23 +73,27 @@ class Stop:
     @contextlib.contextmanager
     def lets_this_go(self) -> Iterator[None]:
         """Within, the current task holds nothing that is paid for."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._unsubmitted.add(task)
-        try:
+        with _among(self._unsubmitted):
             yield
-        finally:
-            self._unsubmitted.discard(task)
 
     @contextlib.contextmanager
     def lets_this_be_answered(self) -> Iterator[None]:
         """Within, the task sends what may be paid for; if the grace time ends, it is left once that is answered."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._unanswered.add(task)
-        try:
-            yield
-        finally:
-            self._unanswered.discard(task)
-            if self._over:
-                task.cancel()
+        with _among(self._unanswered) as task:
+            try:
+                yield
+            finally:
+                if self._over:
+                    task.cancel()
+
+
+@contextlib.contextmanager
+def _among(tasks: set[asyncio.Future[Any]]) -> Iterator[asyncio.Future[Any]]:
+    """Within, the current task is one of them."""
+    task = asyncio.current_task()
+    assert task is not None
+    tasks.add(task)
+    try:
+        yield task
+    finally:
+        tasks.discard(task)
