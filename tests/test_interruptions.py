@@ -19,8 +19,10 @@ import pytest
 from aiohttp import web
 
 import batchgen
+from batchgen.adapters.journal import JournalView
 from batchgen.adapters.profiles import find_profile
 from batchgen.app.checking import check
+from batchgen.lifecycle import State
 from batchgen.simulator import Simulator, background
 from tests.test_run import Place
 
@@ -48,6 +50,16 @@ def started(place: Place, *arguments: str, accepted: int) -> subprocess.Popen[by
         assert run.poll() is None
         time.sleep(0.005)
     return run
+
+
+def until_submitted(place: Place, number: int) -> None:
+    """Wait until the run has put down that so many jobs are at the API: one it has not heard of would be in doubt."""
+    while True:
+        with JournalView(place.out / ".batchgen/journal.sqlite") as journal:
+            tally = journal.tallies().get(State.SUBMITTED)
+        if tally is not None and tally.requests == number:
+            return
+        time.sleep(0.005)
 
 
 def test_a_batch_goes_on_wherever_its_folder_is_moved_or_copied(place: Place) -> None:
@@ -107,6 +119,7 @@ def test_a_second_signal_does_not_wait_for_the_jobs_and_loses_none(slow: Place, 
         pytest.skip("whoever started the tests has it ignored, and so do the runs that they start")
     slow.many(5)
     with started(slow, "--concurrency", "4", accepted=4) as run:
+        until_submitted(slow, 4)
         run.send_signal(number)
         assert run.stderr is not None
         assert any(line.startswith(b"stopping: ") for line in run.stderr)  # and it waits for the jobs in flight
