@@ -24,7 +24,7 @@ NEAR = 6
 NONE = -1
 _PARTS, _PART_BITS = 4, 16
 _AT_ONCE = 512  #: hashes that are compared with each other; their pairs are held in memory
-_COMPARED = 1 << 20  #: pairs of hashes in memory
+_COMPARED = 1 << 17  #: pairs of hashes in memory
 _PROBES = np.array([0, *(1 << bit for bit in range(_PART_BITS))], np.uint16)
 #: Bit of each part, in order. Neighbouring bits of a hash are alike in many pictures, so they go to different parts.
 _ORDER = np.array(
@@ -111,7 +111,8 @@ class _Known:
     def _look_up(
         self, part: _Part, values: npt.NDArray[np.uint16], asked: Numbers, hashes: Hashes
     ) -> Iterator[tuple[Numbers, Positions]]:
-        start, count = part.starts[values], part.counts[values]
+        start = part.starts[values]
+        count = part.starts[values.astype(np.int32) + 1] - start
         if (pairs := int(count.sum())) > _COMPARED and len(values) > 1:
             half = len(values) // 2
             yield from self._look_up(part, values[:half], asked[:half], hashes)
@@ -128,8 +129,9 @@ class _Part:
 
     def __init__(self, values: npt.NDArray[np.uint16]) -> None:
         self.order: Positions = np.argsort(values, kind="stable").astype(np.int32)  #: hashes, by value
-        self.counts = np.bincount(values, minlength=1 << _PART_BITS)  #: of hashes with each value
-        self.starts = np.cumsum(self.counts) - self.counts  #: where in the order those begin
+        #: Where in the order the hashes with each value begin; and behind the last of them, where they end.
+        self.starts: Positions = np.zeros((1 << _PART_BITS) + 1, np.int32)
+        np.cumsum(np.bincount(values, minlength=1 << _PART_BITS), out=self.starts[1:])
 
 
 def distance(one: Hashes, other: Hashes) -> npt.NDArray[np.uint8]:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from batchgen.errors import StorageFailed
 from batchgen.model import LabelValue, PlanHead, Replacement, Request, RequestKey, params_of_json
 from batchgen.planning import Duplicate, Elsewhere
+from batchgen.streaming import streamed
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 #: Columns -> types in Arrow's words, and those of them that may be null.
 _COLUMNS = {
@@ -46,7 +46,7 @@ _COLUMNS = {
 _NULLABLE = ("split", "replaces", "replacement")
 _ROW_GROUP = 5_000
 #: Requests of a row group that are read together.
-_AT_ONCE = 1_000
+_AT_ONCE = 500
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 #: Requests share their parameters where these are the same text; nobody changes them.
 _params = lru_cache(maxsize=1_024)(params_of_json)
@@ -67,14 +67,9 @@ class PlanFile:
             metadata = pq.read_metadata(path).metadata or {}
             self.head = PlanHead.from_json(metadata[PlanHead.METADATA])
 
-    def _opened(self) -> pq.ParquetFile:
-        import pyarrow.parquet as pq
-
-        return pq.ParquetFile(self._path, page_checksum_verification=True)
-
     def __iter__(self) -> Iterator[Request]:
-        with _translated(self._path), self._opened() as file:
-            for batch in file.iter_batches(batch_size=_ROW_GROUP):
+        with _translated(self._path), streamed(self._path, verified=True) as file:
+            for batch in file.iter_batches(batch_size=_AT_ONCE):
                 yield from map(_request, batch.to_pylist())
 
     def without(self, done: Callable[[Sequence[RequestKey]], Collection[RequestKey]]) -> Iterator[Request]:
@@ -83,7 +78,7 @@ class PlanFile:
         Args:
             done: told some keys, gives those of them that are done.
         """
-        with _translated(self._path), self._opened() as file:
+        with _translated(self._path), streamed(self._path, verified=True) as file:
             for group in range(file.num_row_groups):
                 keys = file.read_row_group(group, columns=["request_key"]).column(0).to_pylist()
                 gone = done(keys)
@@ -99,13 +94,13 @@ class PlanFile:
         import pyarrow.compute as pc  # 9 MB, which no run needs
 
         wanted = pa.array(sorted(prompts), pa.string())
-        with _translated(self._path), self._opened() as file:
-            for batch in file.iter_batches(batch_size=_ROW_GROUP):
+        with _translated(self._path), streamed(self._path, verified=True) as file:
+            for batch in file.iter_batches(batch_size=_AT_ONCE):
                 yield from map(_request, batch.filter(pc.is_in(batch.column("prompt"), wanted)).to_pylist())
 
     def keys(self) -> Iterator[RequestKey]:
         """The request keys alone, in order."""
-        with _translated(self._path), self._opened() as file:
+        with _translated(self._path), streamed(self._path, verified=True) as file:
             for batch in file.iter_batches(batch_size=65_536, columns=["request_key"]):
                 yield from map(RequestKey, batch.column(0).to_pylist())
 

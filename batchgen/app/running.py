@@ -21,6 +21,7 @@ from batchgen.adapters.clock import SystemClock
 from batchgen.adapters.file_store import FileStore
 from batchgen.adapters.http_api.client import HTTPImageAPI
 from batchgen.adapters.journal import JournalView, SQLiteJournal
+from batchgen.adapters.memory import give_back
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.adapters.run_log import RunLog
 from batchgen.app.announcing import Announced, announced
@@ -135,13 +136,16 @@ async def _run_held(
     async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
         freezing = partial(frozen_plan, manifest, settings, folder, go_on=switch.go_on)
         plan = await asyncio.to_thread(freezing)
+        give_back()
         batch = RunningBatch(
             manifest=manifest, settings=settings, folder=folder, plan=plan, run_id=run_id, scorers=scorers
         )
         index_anew = partial(_index_anew, batch)
         async with kept_up_to_date(index_anew, every=settings.index_every):
             outcome = await _pass(batch, journal, observer, switch)
+    give_back()
     await asyncio.to_thread(index_anew)
+    give_back()
     if settings.report and outcome.error is None and not switch.told:
         with contextlib.suppress(Stopped):
             await asyncio.to_thread(_write_report, folder, switch)

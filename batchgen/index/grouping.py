@@ -10,9 +10,9 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Bytes in Arrow from which on rows make a row group: five to fifteen thousand rows. Of each group of an index Parquet
+#: Bytes in Arrow from which on rows make a row group: two to seven thousand rows. Of each group of an index Parquet
 #: keeps 60 KB of what it says of it, in whoever writes the file and in whoever reads it.
-GROUP = 8 * 1024 * 1024
+GROUP = 4 * 1024 * 1024
 
 
 class GroupedWriter:

@@ -17,10 +17,14 @@ import pyarrow.parquet as pq
 from batchgen.errors import StorageFailed
 from batchgen.index.columns import COLUMNS, FACTS, SCHEMA_VERSION, STAMP, VERSION
 from batchgen.model import BatchFacts, Status
+from batchgen.streaming import streamed
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+#: Rows that are dicts at one time; 2,000 of them would be 6 MB.
+_DICTS = 200
 
 
 def read(
@@ -36,7 +40,8 @@ def read(
         StorageFailed: not there or not readable.
     """
     for batch in batches(path, columns, only=only):
-        yield from batch.to_pylist()
+        for first in range(0, batch.num_rows, _DICTS):
+            yield from batch.slice(first, _DICTS).to_pylist()
 
 
 def batches(
@@ -45,7 +50,7 @@ def batches(
     """As `read`, as record batches of at most 2,000 rows."""
     first = 0
     try:
-        with pq.ParquetFile(path) as file:
+        with streamed(path) as file:
             for batch in file.iter_batches(batch_size=2_000, columns=columns):
                 if only is None:
                     yield batch

@@ -22,7 +22,7 @@ from batchgen.likeness import NONE, LookAlikes, Names
 from batchgen.model import BatchFacts, Request, RequestKey
 
 #: Requests whose rows are made together.
-_AT_ONCE = 2_000
+_AT_ONCE = 1_000
 
 
 def write(

@@ -18,6 +18,7 @@ from batchgen.manifest.row_sources import without_choices
 from batchgen.manifest.words import Words
 from batchgen.model import Budget, PlanHead, Replacement, Row, params_of_json
 from batchgen.profile import Profile
+from batchgen.streaming import streamed
 
 SUFFIX = ".parquet"
 _COLUMNS = ["row_index", "repeat", "file_prefix", "prompt", "params", "labels", "split", "sample", "kept"]
@@ -150,9 +151,7 @@ def _sha256(path: Path) -> str:
 
 
 def _rows(path: Path, file_prefix: str | None) -> Iterator[Row]:
-    import pyarrow.parquet as pq
-
-    with _translated(path), pq.ParquetFile(path) as file:
+    with _translated(path), streamed(path) as file:
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=_COLUMNS):
             for line in batch.to_pylist():
                 yield _row(line, file_prefix)

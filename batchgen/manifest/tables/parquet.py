@@ -6,11 +6,11 @@ import math
 from collections.abc import Collection, Iterator
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from batchgen.manifest.problems import Problems
 from batchgen.manifest.source import Source
 from batchgen.manifest.tables.record import Cell, Record, Table
+from batchgen.streaming import streamed
 
 _AT_ONCE = 2_000  # rows in memory
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -19,7 +19,7 @@ _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 def open_table(source: Source, problems: Problems) -> Table | None:
     """Its columns; those whose type no label can have are for a column mapping to leave out."""
     try:
-        with pq.ParquetFile(source.path) as file:
+        with streamed(source.path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
     except (OSError, pa.ArrowException) as error:
         problems.add(None, f"the file is no Parquet that can be read: {_short(error)}.", "Write it anew.")
@@ -35,7 +35,7 @@ def open_table(source: Source, problems: Problems) -> Table | None:
         wanted = sorted(needed)
         number = 0
         try:
-            with pq.ParquetFile(source.path) as file:
+            with streamed(source.path) as file:
                 for batch in file.iter_batches(batch_size=_AT_ONCE, columns=[schema.names[n] for n in wanted]):
                     columns: list[list[Cell]] = [[None] * len(batch)] * len(schema)
                     for position in wanted:
