@@ -72,10 +72,11 @@ class LookAlikes:
 
 def _among_themselves(hashes: Hashes, numbers: Numbers) -> Numbers:
     like = np.full(len(hashes), NONE)
-    near = np.argwhere(np.tril(distance(hashes[:, None], hashes[None, :]) <= NEAR, k=-1))
-    for later, earlier in near.tolist():  # by the later one, then by the earlier one
-        if like[earlier] == NONE and like[later] == NONE:
-            like[later] = numbers[earlier]
+    near = np.tril(distance(hashes[:, None], hashes[None, :]) <= NEAR, k=-1)
+    for later in np.flatnonzero(near.any(axis=1)).tolist():  # in order: what it looks like is settled
+        alone = near[later] & (like == NONE)
+        if alone.any():
+            like[later] = numbers[alone.argmax()]
     return like
 
 
