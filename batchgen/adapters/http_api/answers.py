@@ -49,6 +49,7 @@ _NO_CREDIT = re.compile(r"INSUFFICIENT_(?!PERMISSION|SCOPE|PRIVILEGE)")
 _MEMBER = re.compile(r'"(\w{1,100})"\s*:\s*("(?:[^"\\]|\\.){1,1000}"|\d{1,100})\s*[,}]')
 _PIECES = 65_536
 _SECONDS = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Answer:
     """What came back over HTTP."""
 
     status: int
-    headers: Mapping[str, str]  #: names in lower case
+    headers: Mapping[str, str]  #: as names in lower case find them
     body: bytes
     at: float  #: when it came, seconds since the epoch
     url: str = ""  #: where from: links in it may be relative to that
@@ -254,7 +255,7 @@ class AnswerReader:
     def _urls(self, content: Mapping[str, Any], origin: str) -> tuple[str, ...]:
         """All links, in order: an answer may hold some in one field and others in the next, or say one twice."""
         values = (holder.get(name) for holder in holders(content) for name in self._profile.fields.urls)
-        return tuple(dict.fromkeys(link for value in values for link in _links(value, origin)))
+        return tuple(dict.fromkeys(link for value in values if value for link in _links(value, origin)))
 
 
 def retry_after(value: str | None, *, now: float) -> float | None:
@@ -357,4 +358,4 @@ def _is_link(text: str) -> bool:
 
 def _is_unicode(text: str) -> bool:
     """Whether it can be written anywhere; JSON may smuggle in half a character."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+    return text.isascii() or not _HALF_A_CHARACTER.search(text)

@@ -168,8 +168,9 @@ class HTTPImageAPI:
                 timeout=limit,
             ) as response:
                 content = await _content(response, pieces)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(status=response.status, headers=headers, body=content, at=self._clock(), url=url)
+                return Answer(
+                    status=response.status, headers=response.headers, body=content, at=self._clock(), url=url
+                )
         except (*NETWORK_ERRORS, ValueError) as error:  # a ValueError: what HTTP, or aiohttp, will not carry
             return self._silence(error, sending, b"".join(pieces))
 

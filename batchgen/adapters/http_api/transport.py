@@ -98,7 +98,7 @@ async def read_at_most(response: aiohttp.ClientResponse, limit: int, *, into: li
     if (response.content_length or 0) > limit:
         raise TooLarge
     parts, length = [] if into is None else into, 0
-    async for part in response.content.iter_any():
+    while part := await response.content.readany():
         parts.append(part)
         length += len(part)
         if length > limit:

@@ -141,7 +141,7 @@ class Wording:
         return next((code for code in places if code and isinstance(code, str)), "")
 
     def _as_code(self, code: str) -> str | None:
-        return re.sub(r"[^A-Z0-9]+", "_", self.line(code).upper())[:100].strip("_") or None
+        return re.sub(r"[^A-Z0-9]+", "_", self.line(code).upper())[:100].strip("_") or None if code else None
 
     def response(self, content: Mapping[str, Any]) -> str | None:
         """The answer as JSON text, to be kept with its request; None where it cannot be kept.
@@ -149,8 +149,10 @@ class Wording:
         One that is too long is kept as a JSON string of its beginning.
         """
         try:
-            text = self.without_secret(json.dumps(content))
-            json.loads(text)  # a key of digits may have been part of a number
+            told = json.dumps(content)
+            text = self.without_secret(told)
+            if text != told:
+                json.loads(text)  # a key of digits may have been part of a number
         except (ValueError, RecursionError):
             return None
         return text if len(text) <= _RESPONSE_LENGTH else json.dumps(text[:_RESPONSE_LENGTH])
