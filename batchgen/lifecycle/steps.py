@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import assert_never
 
@@ -76,11 +77,10 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
     allowed = TABLE.get((record.state, type(event)))
     if allowed is None:
         raise IllegalStep(f"{event.kind} cannot happen to a request that is {record.state}")
-    record = replace(record, run_id=run_id)
+    becomes = partial(replace, record, run_id=run_id)
     match event:
         case SubmitStarted():
-            return replace(
-                record,
+            return becomes(
                 state=State.SUBMITTING,
                 attempts=record.attempts + 1,
                 samples=event.samples,
@@ -96,8 +96,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             )
         case SubmitAccepted():
             known = record.samples if record.state is State.IN_DOUBT else 0  # of whose fate the API knows after all
-            return replace(
-                record,
+            return becomes(
                 state=State.SUBMITTED,
                 job_id=event.job_id,
                 early_urls=event.early_urls,
@@ -108,14 +107,13 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             counts = event.failure.kind not in (FailureKind.BUSY, FailureKind.UNREACHABLE)
             attempts = record.attempts if counts else record.attempts - 1
             spent = record.spent - record.samples
-            record = replace(record, attempts=attempts, spent=spent)
+            becomes = partial(becomes, attempts=attempts, spent=spent)
             if record.doubted_at is not None:  # that this one was refused says nothing of the one before
-                return replace(record, state=State.IN_DOUBT, submitted_at=record.doubted_at)
-            return replace(record, state=State.PLANNED, failure=event.failure)
+                return becomes(state=State.IN_DOUBT, submitted_at=record.doubted_at)
+            return becomes(state=State.PLANNED, failure=event.failure)
         case AnswerLost():
             doubted = record.doubted + record.samples
-            return replace(
-                record,
+            return becomes(
                 state=State.IN_DOUBT,
                 failure=event.failure,
                 doubted=doubted,
@@ -123,16 +121,15 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 job_id=event.job_id,
             )
         case Resubmitted():
-            return replace(record, state=State.PLANNED)
+            return becomes(state=State.PLANNED)
         case Reopened():
             again = record.state is State.FAILED  # what is stored in part is asked about, and never paid for anew
             state = State.PLANNED if again and not event.ask else State.SUBMITTED
             found = event.ask and record.failure is not None and record.failure.kind is FailureKind.ANSWER_LOST
             doubted = record.doubted - record.samples if found else record.doubted
-            return replace(record, state=state, job_failures=0, results_lost=0, reopened=again, doubted=doubted)
+            return becomes(state=state, job_failures=0, results_lost=0, reopened=again, doubted=doubted)
         case JobCompleted():
-            return replace(
-                record,
+            return becomes(
                 state=State.READY,
                 doubted_at=None,
                 job_id=record.job_id or event.job_id,
@@ -144,10 +141,10 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
             )
         case LinksMissing():
             completed_at = at if record.completed_at is None else record.completed_at
-            return replace(record, failure=event.failure, response=event.response, completed_at=completed_at)
+            return becomes(failure=event.failure, response=event.response, completed_at=completed_at)
         case JobFailed():
-            record = replace(
-                record,
+            becomes = partial(
+                becomes,
                 job_id=record.job_id or event.job_id,
                 doubted_at=None,
                 failure=event.failure,
@@ -155,9 +152,8 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 completed_at=at if record.completed_at is None else record.completed_at,
             )
             if event.urls and record.state is not State.READY:
-                return replace(record, state=State.READY, urls=event.urls, failed=replace(event, urls=()))
-            return replace(
-                record,
+                return becomes(state=State.READY, urls=event.urls, failed=replace(event, urls=()))
+            return becomes(
                 state=State.PLANNED if event.again else State.FAILED,
                 urls=(),
                 failed=None,
@@ -166,8 +162,7 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
         case ImagesStored():
             # What an earlier pass stored and nobody lost stays, also where it could not be had again.
             images = {image.sample: image for image in (*record.images, *event.images)}
-            return replace(
-                record,
+            return becomes(
                 state=State.STORED,
                 images=tuple(images[sample] for sample in sorted(images)),
                 missing=tuple(lost for lost in event.missing if lost.sample not in images),
@@ -178,10 +173,9 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 downloaded_at=at,
             )
         case ImagesKept() | ImagesJudged():
-            return replace(record, images=event.images)
+            return becomes(images=event.images)
         case ResultLost():
-            return replace(
-                record,
+            return becomes(
                 state=State.PLANNED if event.again else State.SUBMITTED,
                 failure=event.failure,
                 failed=None,
@@ -189,10 +183,9 @@ def advance(record: Record, event: Event, *, at: float, run_id: RunId) -> Record
                 results_lost=record.results_lost + 1,
             )
         case GaveUp():
-            return replace(record, state=State.FAILED, failure=event.failure)
+            return becomes(state=State.FAILED, failure=event.failure)
         case ImagesLost():
-            return replace(
-                record,
+            return becomes(
                 state=State.READY if event.urls else State.SUBMITTED,
                 images=tuple(image for image in record.images if image.sample not in event.samples),
                 urls=event.urls,

@@ -168,9 +168,7 @@ class HTTPImageAPI:
                 timeout=limit,
             ) as response:
                 content = await _content(response, pieces)
-                return Answer(
-                    status=response.status, headers=response.headers, body=content, at=self._clock(), url=url
-                )
+                return Answer(status=response.status, headers=response.headers, body=content, at=self._clock(), url=url)
         except (*NETWORK_ERRORS, ValueError) as error:  # a ValueError: what HTTP, or aiohttp, will not carry
             return self._silence(error, sending, b"".join(pieces))
 

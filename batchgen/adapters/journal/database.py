@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from batchgen.model import RequestKey, RunId
 _APPLICATION_ID = 0x6267656E
 #: Of runs, events and records together. What an older version kept of runs and events is read; its records are added up
 #: anew.
-_VERSION = 3
+_VERSION = 4
 _FACTS = """
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY,
@@ -35,8 +35,8 @@ CREATE TABLE events (                   -- append-only: rows are never changed o
 ) STRICT;
 """
 _RECORDS = """
-CREATE TABLE records (                  -- what the events of each request add up to
-    request_key TEXT PRIMARY KEY,
+CREATE TABLE records (                  -- what the events of each request add up to, those in flight side by side
+    request_key TEXT NOT NULL UNIQUE,
     state TEXT NOT NULL,
     images INTEGER NOT NULL,            -- stored
     attempts INTEGER NOT NULL,
@@ -44,14 +44,20 @@ CREATE TABLE records (                  -- what the events of each request add u
     wasted INTEGER NOT NULL,            -- of those, images that will not come
     doubted INTEGER NOT NULL,           -- of those, images of which nobody knows
     record TEXT NOT NULL                -- JSON
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX records_by_state ON records (state, images, attempts, spent, wasted, doubted);
-CREATE INDEX records_by_key ON records (request_key, state);  -- states alone, without the pages that hold records
 """
 #: Bytes kept free for the answers of some hundred submissions, each of which may take a transaction of its own.
 _BALLAST = 8 * 2**20
 #: Keys in one query; SQLite's own limit is far above.
 _KEYS_AT_ONCE = 500
+#: A row stays where it is: one that moved would have the index of keys written anew at each step.
+_PUT_RECORD = """
+INSERT INTO records (request_key, state, images, attempts, spent, wasted, doubted, record)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (request_key) DO UPDATE SET
+    state = excluded.state, images = excluded.images, attempts = excluded.attempts, spent = excluded.spent,
+    wasted = excluded.wasted, doubted = excluded.doubted, record = excluded.record
+"""
 _STATES = {state.value: state for state in State}
 
 event_json: TypeAdapter[Event] = TypeAdapter(Event)
@@ -160,8 +166,7 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("DROP TABLE IF EXISTS records")
         for statement in _RECORDS.split(";")[:-1]:
             connection.execute(statement)
-        for key, record in added_up(connection):
-            put_record(connection, key, record)
+        put_records(connection, added_up(connection))
         connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("COMMIT")
     except ValueError as error:
@@ -214,16 +219,22 @@ def records_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> di
     return found
 
 
-def put_record(connection: sqlite3.Connection, key: RequestKey, record: Record) -> None:
-    """Let that be the request's record."""
-    connection.execute(
-        "INSERT OR REPLACE INTO records (request_key, state, images, attempts, spent, wasted, doubted, record)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(key, record.state, record.stored, record.attempts, record.spent, record.wasted, record.doubted),
-            record_json.dump_json(record).decode(),
-        ),
+def put_events(connection: sqlite3.Connection, events: Iterable[tuple[RequestKey, float, RunId, Event]]) -> None:
+    """Append events: of whom, when in seconds since the epoch, in which run, and what."""
+    connection.executemany(
+        "INSERT INTO events (request_key, at, run_id, event) VALUES (?, ?, ?, ?)",
+        ((key, at, run_id, event_json.dump_json(event).decode()) for key, at, run_id, event in events),
     )
+
+
+def put_records(connection: sqlite3.Connection, records: Iterable[tuple[RequestKey, Record]]) -> None:
+    """Let those be the requests' records."""
+    connection.executemany(_PUT_RECORD, (_row(key, record) for key, record in records))
+
+
+def _row(key: RequestKey, record: Record) -> tuple[object, ...]:
+    counts = (record.stored, record.attempts, record.spent, record.wasted, record.doubted)
+    return key, record.state, *counts, record_json.dump_json(record).decode()
 
 
 def states_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, State]:
@@ -232,7 +243,7 @@ def states_of(connection: sqlite3.Connection, keys: Sequence[RequestKey]) -> dic
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
         marks = ",".join("?" * len(some))
-        sql = f"SELECT request_key, state FROM records INDEXED BY records_by_key WHERE request_key IN ({marks})"
+        sql = f"SELECT request_key, state FROM records WHERE request_key IN ({marks})"
         found.update((RequestKey(key), _STATES[state]) for key, state in connection.execute(sql, some))
     return found
 

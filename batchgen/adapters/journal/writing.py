@@ -22,11 +22,11 @@ from typing import Self
 
 from batchgen.adapters.journal.database import (
     connect,
-    event_json,
     fill,
     is_full,
     keys_in,
-    put_record,
+    put_events,
+    put_records,
     records_of,
     states_of,
     translated,
@@ -145,7 +145,7 @@ class SQLiteJournal:
             StorageFailed: the disk does not take it.
         """
         with self._reading, translated(self._path), self._reader:
-            put_record(self._reader, key, record)
+            put_records(self._reader, [(key, record)])
 
     def _write_all(self) -> None:
         with contextlib.closing(self._connection) as connection:
@@ -181,17 +181,23 @@ class SQLiteJournal:
         """What to tell each entry, and the records that are on disk now; None if the disk took nothing."""
         answers: list[tuple[_Entry, Record | Exception]] = []
         staged: dict[RequestKey, Record] = {}
+        events: list[tuple[RequestKey, float, RunId, Event]] = []
         try:
             with translated(self._path), connection:
                 connection.execute("BEGIN IMMEDIATE")
                 self._forget_what_others_changed(connection)
                 for entry in batch:
+                    at = self._clock()
                     try:
-                        after = self._append(connection, entry, staged)
+                        after = self._after(connection, entry, staged, at)
                     except (IllegalStep, StorageFailed) as refused:
                         answers.append((entry, refused))
                     else:
+                        staged[entry.key] = after
+                        events.append((entry.key, at, self._run_id, entry.event))
                         answers.append((entry, after))
+                put_events(connection, events)
+                put_records(connection, staged.items())
         except Exception as failed:  # noqa: BLE001  # this thread must live: others wait for its answers
             return [(entry, failed) for entry in batch], None
         return answers, staged
@@ -214,22 +220,17 @@ class SQLiteJournal:
         self._ballast.unlink(missing_ok=True)
         return True
 
-    def _append(self, connection: sqlite3.Connection, entry: _Entry, staged: dict[RequestKey, Record]) -> Record:
+    def _after(
+        self, connection: sqlite3.Connection, entry: _Entry, staged: Mapping[RequestKey, Record], at: float
+    ) -> Record:
+        """The record after the entry's event, which happened at *at*, and those before it in its transaction."""
         before = staged.get(entry.key) or self._open.get(entry.key)
         if before is None:
             with translated(self._path):  # a damaged record is this entry's own trouble
                 before = records_of(connection, [entry.key]).get(entry.key, Record())
         if self._full is not None and before.state is not State.SUBMITTING:
             raise self._full  # what room is left is for the answers to submissions that are on their way
-        at = self._clock()
-        after = advance(before, entry.event, at=at, run_id=self._run_id)
-        connection.execute(
-            "INSERT INTO events (request_key, at, run_id, event) VALUES (?, ?, ?, ?)",
-            (entry.key, at, self._run_id, event_json.dump_json(entry.event).decode()),
-        )
-        put_record(connection, entry.key, after)
-        staged[entry.key] = after
-        return after
+        return advance(before, entry.event, at=at, run_id=self._run_id)
 
     def _remember(self, staged: Mapping[RequestKey, Record]) -> None:
         for key, record in staged.items():
