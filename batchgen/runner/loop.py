@@ -262,14 +262,13 @@ class Runner:
         if began is not None and detached:
             self._ports.observer.left_for_later(request, record)
             raise Overdue
-        job = self._awaited(request, record, began)
 
         async def keep(told: Unusable) -> None:
             nonlocal record
             record = await self._recorder.record_unusable(request, record, told)
 
         try:
-            end = await self._polls.ended(replace(job, keep=keep))
+            end = await self._polls.ended(self._awaited(request, record, began, keep=keep))
         except Overdue:
             tell = self._ports.observer.left_for_later if detached else self._ports.observer.overdue
             tell(request, record)
@@ -281,7 +280,9 @@ class Runner:
                 self._stop.pull(self._brakes.failed(end.failure.message))
         return await self._recorder.record_end(request, record, end)
 
-    def _awaited(self, request: Request, record: Record, began: float | None) -> Awaited:
+    def _awaited(
+        self, request: Request, record: Record, began: float | None, *, keep: Callable[[Unusable], Awaitable[None]]
+    ) -> Awaited:
         assert record.job_id is not None
         fresh = began is not None
         # Only of a job of an earlier run is nothing known but what the wall clock says, which somebody may set.
@@ -304,6 +305,7 @@ class Runner:
             notice=request.key if told else None,
             early=EarlyLinks(self._collector, request, record.early_urls) if tries_links else None,
             look=look,
+            keep=keep,
         )
 
     async def _collect(self, request: Request, record: Record, *, fresh_links: int) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from batchgen.errors import AccountBlocked, StorageFailed
@@ -70,11 +71,9 @@ class Stop:
         """It holds nothing that is paid for: it is cancelled when the stop is pulled."""
         self._unsubmitted.add(one)
 
-    @contextlib.contextmanager
-    def lets_this_go(self) -> Iterator[None]:
+    def lets_this_go(self) -> AbstractContextManager[object]:
         """Within, the current task holds nothing that is paid for."""
-        with _among(self._unsubmitted):
-            yield
+        return _among(self._unsubmitted)
 
     @contextlib.contextmanager
     def lets_this_be_answered(self) -> Iterator[None]:
