@@ -181,11 +181,12 @@ def best_ages(spread: Spread, *, worth: float = CALLS_PER_DURATION) -> tuple[flo
     """
     ages, going_on, gone_on = spread.ages, spread.going_on, spread.gone_on
     price = worth / max(float(gone_on[-1]), _SHORTEST)
+    late = (ages - ages[:, None]) * going_on[:, None] - (gone_on - gone_on[:, None])  # [at, then]
+    delay = price * late
     cost = np.zeros(len(ages))
     following = np.full(len(ages), len(ages) - 1)
     for at in range(len(ages) - 2, -1, -1):
-        late = (ages[at + 1 :] - ages[at]) * going_on[at] - (gone_on[at + 1 :] - gone_on[at])
-        spent = price * late + cost[at + 1 :]
+        spent = delay[at, at + 1 :] + cost[at + 1 :]
         best = int(spent.argmin())
         cost[at] = going_on[at] + spent[best]
         following[at] = at + 1 + best

@@ -125,6 +125,7 @@ class _Process(asyncio.SubprocessProtocol):
         self.died = False
         self._numbers: Iterator[int] = count()
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._orders: list[bytes] = []  #: of this turn of the loop, which go through the pipe together
         self._unpacking = Unpacking()
         self._ended = asyncio.get_running_loop().create_future()
         self._transport: asyncio.SubprocessTransport
@@ -171,10 +172,17 @@ class _Process(asyncio.SubprocessProtocol):
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[number] = outcome
         try:
-            self._pipe.write(packed(Order(number, link)))
+            if not self._orders:
+                asyncio.get_running_loop().call_soon(self._send)
+            self._orders.append(packed(Order(number, link)))
             return await outcome
         finally:
             del self._waiting[number]
+
+    def _send(self) -> None:
+        orders, self._orders = self._orders, []
+        if not self._pipe.is_closing():  # else whoever waits is told, or waits no more
+            self._pipe.write(b"".join(orders))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Outcomes, in pieces."""
