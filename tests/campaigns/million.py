@@ -21,7 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from batchgen.adapters.journal import SQLiteJournal
-from batchgen.adapters.journal.database import event_json, put_record
+from batchgen.adapters.journal.database import put_events, put_records
 from batchgen.adapters.plan_file import PlanFile
 from batchgen.app.folder import BatchFolder
 from batchgen.app.freezing import frozen_plan
@@ -62,9 +62,8 @@ def fill_journal(folder: BatchFolder, plan: PlanFile) -> None:
             record = Record()
             for at, event in enumerate(life(request)):
                 record = advance(record, event, at=1.7e9 + at, run_id=RUN)
-                row = (request.key, 1.7e9 + at, RUN, event_json.dump_json(event).decode())
-                connection.execute("INSERT INTO events (request_key, at, run_id, event) VALUES (?, ?, ?, ?)", row)
-            put_record(connection, request.key, record)
+                put_events(connection, [(request.key, 1.7e9 + at, RUN, event)])
+            put_records(connection, [(request.key, record)])
         connection.execute("COMMIT")
     connection.close()
 
