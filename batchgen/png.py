@@ -18,6 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 try:
+    from isal import igzip_lib
     from isal import isal_zlib as inflating  # as zlib, in a third of the time
 except ImportError:
     import zlib as inflating  # type: ignore[no-redef]
@@ -50,6 +51,8 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 _SMALL = 32 * 1024
 #: Bytes that are inflated at a time, to be counted.
 _INFLATED = 256 * 1024
+#: Modes of pictures whose memory the next may take, and of how many pixels at most. In others, more than pixels stays.
+_PLAIN, _KEPT = ("RGB", "RGBA"), 4 * 1024 * 1024
 #: Bytes of a stored block: with its head as many as Pillow reads at a time.
 _BLOCK = 64 * 1024 - 7
 #: How a stream of zlib begins; and the head of a stored block that is not the last: its length, and that inverted.
@@ -57,15 +60,26 @@ _ZLIB, _STORED = b"\x78\x01", struct.Struct("<xHH")
 
 
 class _Stream(Protocol):
-    """What inflates, of either library."""
+    """What inflates, of either library; it keeps what it is given until it is asked for the rest, with nothing more."""
 
     @property
     def eof(self) -> bool: ...
 
-    @property
-    def unconsumed_tail(self) -> bytes: ...
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes: ...
 
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+class _Zlib:
+    """A stream of zlib's, which gives back what it has not inflated."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj()
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes:
+        return self._stream.decompress(data or self._stream.unconsumed_tail, max_length)
 
 
 def size(content: bytes) -> tuple[int, int]:
@@ -85,11 +99,11 @@ def check_stream(content: bytes) -> None:
     Raises:
         ValueError, or an error of zlib: cut off or damaged.
     """
-    stream, inflated = inflating.decompressobj(), 0
+    stream, inflated, seen = _stream(), 0, memoryview(content)
     for kind, start, end in _chunks(content):
         _check_sum(content, kind, start, end)
         if kind == b"IDAT":
-            inflated += sum(map(len, _inflated(stream, content[start + 8 : end - 4], _INFLATED)))
+            inflated += sum(map(len, _inflated(stream, seen[start + 8 : end - 4], _INFLATED)))
     if not stream.eof or inflated < _length(content):
         raise ValueError("its picture is cut off")
 
@@ -103,17 +117,20 @@ def opened(content: bytes) -> PngImageFile:
     return PngImageFile(BytesIO(_picture(content)))
 
 
-def decoded(image: PngImageFile, content: bytes, *, small: int = _SMALL) -> Image.Image:
+def decoded(
+    image: PngImageFile, content: bytes, *, small: int = _SMALL, onto: Image.Image | None = None
+) -> Image.Image:
     """The picture.
 
     Args:
         image: as `opened` of the content.
         small: bytes of a PNG up to which Pillow does all of it.
+        onto: a picture that nobody looks at any more; if it is of the same kind, this one takes its memory.
 
     Raises:
         one of `BROKEN`: cut off or damaged.
     """
-    quick = _quickly_decoded(content) if len(content) > small else None
+    quick = _quickly_decoded(content, onto) if len(content) > small else None
     if quick is not None:
         return quick
     image.load()
@@ -122,13 +139,21 @@ def decoded(image: PngImageFile, content: bytes, *, small: int = _SMALL) -> Imag
     return image
 
 
-def _quickly_decoded(content: bytes) -> Image.Image | None:
+def may_be_painted_over(picture: Image.Image) -> bool:
+    """Whether a picture may be kept for its memory, once nobody looks at it any more."""
+    width, height = picture.size
+    return picture.mode in _PLAIN and width * height <= _KEPT
+
+
+def _quickly_decoded(content: bytes, onto: Image.Image | None) -> Image.Image | None:
     """The picture, unless it is better decoded by Pillow alone."""
     if inflating is zlib:
         return None
     try:
         # It has no end, so that Pillow finds one of too few rows cut off.
         image = PngImageFile(cast(IO[bytes], _Pieces(_stored(content))))
+        if onto is not None and image.mode in _PLAIN and (onto.mode, onto.size) == (image.mode, image.size):
+            image.im = onto.im  # else it would be made black first, and each of its pages fetched
         image.load()
     except BROKEN:
         return None
@@ -162,11 +187,11 @@ class _Pieces:
 
 def _stored(content: bytes) -> Iterator[bytes]:
     """The PNG's picture with its stream inflated, in pieces as they are read; sums of chunks are left out."""
-    stream, head = inflating.decompressobj(), _ZLIB
+    stream, head, seen = _stream(), _ZLIB, memoryview(content)
     yield SIGNATURE
     for kind, start, end in _chunks(content):
         if kind == b"IDAT":
-            for block in _inflated(stream, content[start + 8 : end - 4], _BLOCK):
+            for block in _inflated(stream, seen[start + 8 : end - 4], _BLOCK):
                 head += _STORED.pack(len(block), len(block) ^ 0xFFFF)
                 yield struct.pack(">I4s", len(head) + len(block), kind)
                 yield head + block
@@ -176,11 +201,19 @@ def _stored(content: bytes) -> Iterator[bytes]:
             yield content[start:end]
 
 
-def _inflated(stream: _Stream, left: bytes, most: int) -> Iterator[bytes]:
+def _stream() -> _Stream:
+    # isal's other interface, that of zlib, makes its blocks grow: three times as many calls, each with a copy, and each
+    # gives the interpreter away and waits for it.
+    return _Zlib() if inflating is zlib else igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
+
+
+def _inflated(stream: _Stream, part: bytes | memoryview, most: int) -> Iterator[bytes]:
     """What is in that part of the stream, at most so many bytes at a time."""
-    while not stream.eof and (block := stream.decompress(left, most)):  # it may have kept some after the last byte
+    while not stream.eof and (block := stream.decompress(part, most)):
         yield block
-        left = stream.unconsumed_tail
+        if len(block) < most:  # else it may have kept some, even after the last byte
+            break
+        part = b""
 
 
 def _picture(content: bytes) -> bytes:

@@ -50,9 +50,9 @@ def pixels(content: bytes) -> tuple[str, bytes]:
     return image.mode, image.tobytes()
 
 
-def verdict(content: bytes) -> object:
+def verdict(content: bytes, check: PillowCheck | None = None) -> object:
     try:
-        return PillowCheck().verify(content)
+        return (check or PillowCheck()).verify(content)
     except ResultUnavailable as refused:
         return refused.permanent
 
@@ -122,3 +122,56 @@ def test_a_stream_that_is_some_bytes_longer_than_what_pillow_is_given_at_a_time_
     content = with_stream(zlib.compress(bytes(1 + width)), (width, 1))
     unread = png.opened(content)
     assert png.decoded(unread, content, small=0) is not unread
+
+
+def over(before: Image.Image, content: bytes) -> Image.Image:
+    return png.decoded(png.opened(content), content, small=0, onto=before)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_a_picture_that_takes_the_memory_of_another_is_the_same(mode: str, interlaced: int) -> None:
+    size, colour = (61, 47), {"RGB": 2, "RGBA": 6}[mode]
+    length = 4 * size[0] * size[1] + 7 * size[1]
+    lines = bytes(value * value % 5 for value in range(length))  # each is a filter that there is
+    content = with_stream(zlib.compress(lines), size, colour=colour, interlaced=interlaced)
+    before = Image.effect_noise(size, 90).convert(mode)
+    after = over(before, content)
+    assert after.im is before.im
+    assert (after.mode, after.tobytes()) == pixels(content)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I;16", "LA", "1"])
+def test_a_picture_of_another_kind_or_size_takes_nobodys_memory(mode: str) -> None:
+    content = saved(Image.effect_noise((60, 40), 90).convert("RGB" if mode == "I;16" else mode))
+    for before in (Image.new(mode, (60, 40)), Image.new("RGB", (60, 41))):
+        assert over(before, content).im is not before.im
+    assert not png.may_be_painted_over(Image.new(mode, (60, 40)))
+
+
+def a_picture(mode: str, side: int, number: int) -> bytes:
+    noise = Image.effect_noise((side, side), 60).convert(mode)
+    noise.paste(90 * number, (number, number, side // 2, side // 2))
+    return saved(noise)
+
+
+CONTENTS = {
+    (mode, large, number): a_picture(mode, 300 if large else 240, number)
+    for mode in ("RGB", "RGBA", "L")
+    for large in (False, True)
+    for number in range(3)
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["RGB", "RGBA", "L"]), st.booleans(), st.integers(0, 2), st.booleans()), max_size=6
+    )
+)
+def test_what_is_found_depends_on_no_image_before(kinds: list[tuple[str, bool, int, bool]]) -> None:
+    check = PillowCheck()
+    for mode, large, number, cut in kinds:
+        content = CONTENTS[mode, large, number]
+        content = content[:-20_000] + chunk(b"IEND", b"") if cut else content
+        assert verdict(content, check) == verdict(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from io import BytesIO
 from typing import cast
 
@@ -51,6 +52,7 @@ class PillowCheck:
     ) -> None:
         self._max_pixels = max_pixels
         self._how = decode
+        self._before = threading.local()  #: the picture that the thread has looked at last, for its memory
 
     def verify(self, content: bytes) -> VerifiedImage:
         """Look at the image; see `ports.ImageCheck`."""
@@ -89,9 +91,25 @@ class PillowCheck:
             self._check_size(content, *_webp_size(content))  # its decoder takes the memory as soon as it is made
         with _opened(extension, content) as image:
             self._check_size(content, *image.size)
-            shown = in_8_bits(_loaded(image, content))
+            shown = in_8_bits(self._loaded(image, content))
             small = _shrunk(shown)
             return *image.size, perceptual_hash(small), is_blank(shown, small)
+
+    def _loaded(self, image: ImageFile, content: bytes) -> Image.Image:
+        """The decoded picture of an opened image."""
+        if isinstance(image, PngImageFile):
+            return self._loaded_png(image, content)
+        image.load()
+        if isinstance(image, JpegImageFile) and _ends_before_its_picture(image, content):
+            raise ValueError("it is cut off, and ended all the same")
+        return image
+
+    def _loaded_png(self, image: PngImageFile, content: bytes) -> Image.Image:
+        before, self._before.picture = getattr(self._before, "picture", None), None
+        picture = png.decoded(image, content, onto=before)
+        if picture is not image and png.may_be_painted_over(picture):
+            self._before.picture = picture
+        return picture
 
     def _check_size(self, content: bytes, width: int, height: int) -> None:
         if width * height > self._max_pixels or max(width, height) > _LONGEST_SIDE:
@@ -167,16 +185,6 @@ def _opened(extension: str, content: bytes) -> ImageFile:
         case _:
             _check_webp_ends(content)
             return WebPImageFile(BytesIO(content))
-
-
-def _loaded(image: ImageFile, content: bytes) -> Image.Image:
-    """The decoded picture of an opened image."""
-    if isinstance(image, PngImageFile):
-        return png.decoded(image, content)
-    image.load()
-    if isinstance(image, JpegImageFile) and _ends_before_its_picture(image, content):
-        raise ValueError("it is cut off, and ended all the same")
-    return image
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int]:

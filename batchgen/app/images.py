@@ -12,6 +12,7 @@ from batchgen.app.folder import BatchFolder
 from batchgen.app.image_worker import Setup
 from batchgen.app.settings import Settings
 from batchgen.manifest import Manifest
+from batchgen.model import Completion
 
 
 def image_processes(
@@ -33,6 +34,7 @@ def image_processes(
         base_url or profile.base_url, hosts=profile.image_hosts, private=settings.allow_private_hosts
     )
     checks = settings.checks or manifest.checks
+    completion = settings.completion or manifest.completion
     setup = Setup(
         folder=folder.root.absolute(),
         rule=hosts,
@@ -40,4 +42,10 @@ def image_processes(
         embeds=profile if manifest.provenance else None,
         read_again=settings.report or bool(checks.score),
     )
-    return ImageProcesses(image_worker.__name__, setup, most=os.cpu_count() or 1, clean=clean)
+    return ImageProcesses(
+        image_worker.__name__,
+        setup,
+        most=os.cpu_count() or 1,
+        ahead=completion is not Completion.DETACH,  # which leaves all images to a later run
+        clean=clean,
+    )

@@ -36,20 +36,29 @@ class ImageProcesses:
         module: whose `main` the processes run; `serving.Orders` on standard input.
         setup: what it is told first; pickled.
         most: processes at once.
+        ahead: whether the first is started before there is a link for it: it takes a while to come up.
         clean: takes secrets out of what is quoted of a body that is no image; no variable that holds one is passed on.
     """
 
-    def __init__(self, module: str, setup: object, *, most: int, clean: Callable[[str], str] = str) -> None:
-        self._module, self._setup, self._most, self._clean = module, setup, most, clean
+    def __init__(
+        self, module: str, setup: object, *, most: int, ahead: bool = False, clean: Callable[[str], str] = str
+    ) -> None:
+        self._module, self._setup, self._most, self._ahead, self._clean = module, setup, most, ahead, clean
         self._processes: list[_Process] = []
         self._changing = asyncio.Lock()
         self._alone = asyncio.Lock()
-        self._usual = 0.0  #: bytes of an image, of late
+        self._usual = 0.0  #: bytes of an image, of late; before any came, as is guessed
+        self._first: asyncio.Task[object] | None = None
 
     async def __aenter__(self) -> Self:
+        if self._ahead:
+            self._first = asyncio.create_task(self._another())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._first is not None:
+            await asyncio.wait([self._first])
+            self._first.exception()  # if it could not be started, the first image has told so, or there was none
         await asyncio.gather(*(process.close() for process in self._processes))
 
     async def look(self, url: str) -> VerifiedImage:
@@ -58,6 +67,7 @@ class ImageProcesses:
 
     async def fetch(self, link: SampleLink) -> StoredImage:
         """Download the image, verify, judge and keep it; see `ports.ImageFetcher`."""
+        self._usual = self._usual or _guessed(link)
         stored = cast(StoredImage, await self._done(link))
         self._usual += (stored.image.bytes - self._usual) / 8
         return stored
@@ -122,7 +132,7 @@ class _Process(asyncio.SubprocessProtocol):
     """One image process, as its event loop tells of it."""
 
     def __init__(self) -> None:
-        self.died = False
+        self.died, self._unused = False, True
         self._numbers: Iterator[int] = count()
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._orders: list[bytes] = []  #: of this turn of the loop, which go through the pipe together
@@ -155,7 +165,9 @@ class _Process(asyncio.SubprocessProtocol):
         await self.close()
 
     async def close(self) -> None:
-        """Let it end."""
+        """Let it end; at once, if it may still be coming up and was given nothing to do."""
+        if self._unused and not self._ended.done():
+            self._transport.kill()
         self._pipe.close()
         await asyncio.shield(self._ended)
         self._transport.close()
@@ -168,6 +180,7 @@ class _Process(asyncio.SubprocessProtocol):
         """
         if self.died:
             raise ProcessDied
+        self._unused = False
         number = next(self._numbers)
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[number] = outcome
@@ -206,6 +219,13 @@ class _Process(asyncio.SubprocessProtocol):
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(ProcessDied())
+
+
+def _guessed(link: SampleLink) -> float:
+    """Bytes of an image of that size: one for each pixel, of a PNG hardly less."""
+    sides = (link.request.params.get(name) for name in ("width", "height"))
+    width, height = (side if isinstance(side, int) else 0 for side in sides)
+    return float(width * height)
 
 
 def _environment() -> dict[str, str]:
