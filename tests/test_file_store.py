@@ -68,12 +68,14 @@ def test_an_image_is_flushed_before_it_is_renamed_and_its_folder_after(tmp_path:
         store.keep("images/b", *an_image())
         # Another process finds the folder there: whoever made it may not have flushed it yet.
         FileStore(Path({str(tmp_path)!r})).keep("images/c", *an_image())
+        store.keep_all([("images/" + stem, *an_image()) for stem in "def"])
         print(*seen)
     """)
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     first = "os.mkdir folder file os.rename folder"
-    assert done.stdout.strip() == f"{first} file os.rename folder {first}"
+    many = "file file file os.rename os.rename os.rename folder"
+    assert done.stdout.strip() == f"{first} file os.rename folder {first} {many}"
 
 
 def test_a_file_that_grows_too_large_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

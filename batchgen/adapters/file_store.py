@@ -1,7 +1,8 @@
 """Images as files in the batch folder: there whole or not at all, and safe from a power cut.
 
 Each file is written under a temporary name in its own folder, flushed to the disk, renamed, and its folder
-flushed too. What a crash leaves behind are files named `.*.part`, which `FileStore.sweep` removes.
+flushed too. Of many at a time, all are written before any is flushed, and those are flushed together. What a crash
+leaves behind are files named `.*.part`, which `FileStore.sweep` removes.
 """
 
 from __future__ import annotations
@@ -11,18 +12,26 @@ import errno
 import os
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import FileIO
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from batchgen.errors import StorageFailed
 from batchgen.flushing import flush_folder
 from batchgen.model import REJECTED_FOLDER, VerifiedImage
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
 _PART = ".part"
-#: Files that are written and flushed at the same time: the file system then flushes many with one write of its log.
+#: Files that are flushed at the same time: the file system then flushes many with one write of its log.
 _AT_ONCE = 16
+#: Bytes from which on they are written at the same time, too: to hand fewer to other threads takes longer.
+_MANY = 1024 * 1024
 #: Bytes of a file from which on to let go of its memory costs less than to ask for more.
 _LARGE = 128 * 1024
 #: Characters of the final name that the temporary one repeats; a name may be as long as the file system allows.
@@ -40,6 +49,16 @@ _REMEDIES = {
 
 #: The file's stem, what it was found to be, and its bytes; as of `ports.ImageStore.keep`.
 ImageFile = tuple[str, VerifiedImage, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A file that is on its way to the disk, under its temporary name."""
+
+    name: str  #: that it is to have, relative to the batch folder
+    path: Path
+    part: Path
+    file: FileIO
 
 
 class FileStore:
@@ -67,8 +86,9 @@ class FileStore:
 
         Many at a time take little longer than one: the file system flushes them together.
         """
-        few = len(images) < 2
-        kept = list(map(self._placed, images) if few else self._writing.map(self._placed, images))
+        written = list(self._spread(self._written, images, many=sum(len(content) for *_, content in images) > _MANY))
+        flushed = self._spread(self._flushed, written, many=len(images) > 1)
+        kept = list(map(_in_place, written, flushed))
         for folder in {_folder_of(name) for name in kept if isinstance(name, str)}:
             try:
                 flush_folder(self._folder / folder)
@@ -77,8 +97,11 @@ class FileStore:
                 kept = [failed if isinstance(name, str) and _folder_of(name) == folder else name for name in kept]
         return kept
 
-    def _placed(self, file: ImageFile) -> str | StorageFailed:
-        """The name under which the image lies, flushed; its folder is not yet."""
+    def _spread(self, do: Callable[[Given], Made], given: Sequence[Given], *, many: bool) -> Iterable[Made]:
+        return self._writing.map(do, given) if many else map(do, given)
+
+    def _written(self, file: ImageFile) -> _Written | StorageFailed:
+        """The image under a temporary name."""
         file_stem, image, content = file
         try:
             name = checked_name(file_stem, image.format)
@@ -88,12 +111,23 @@ class FileStore:
             return refused
         part = _part_of(path)
         try:
-            _write_flushed(part, content, read_again=self._read_again)
-            part.replace(path)
+            return _Written(name, path, part, _begun(part, content))
         except OSError as error:
             _remove(part)
             return _failed(path, error)
-        return name
+
+    def _flushed(self, written: _Written | StorageFailed) -> OSError | None:
+        """Have the file on the disk; gives why it is not."""
+        if isinstance(written, StorageFailed):
+            return None
+        try:
+            with written.file as file:
+                os.fsync(file.fileno())
+                if not self._read_again and file.tell() > _LARGE:
+                    _let_go_of(file)  # the next is written to the memory of this one
+        except OSError as error:
+            return error
+        return None
 
     def set_aside(self, name: str) -> str | None:
         """Move a rejected image out of sight of the dataset's readers; gives its new name, or None if it is not there.
@@ -206,20 +240,51 @@ def _folder_of(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _write_flushed(path: Path, content: bytes, *, read_again: bool = True) -> None:
-    """Make a new file that holds the content, and have it on the disk.
+def _begun(path: Path, content: bytes) -> FileIO:
+    """A new file that holds the content, on its way to the disk.
 
     Raises:
         OSError: the disk does not take it; something of it may be there.
     """
-    with path.open("xb", buffering=0) as file:
+    with contextlib.ExitStack() as closed:
+        file = closed.enter_context(path.open("xb", buffering=0))
         left = memoryview(content)
         while left:
             left = left[file.write(left) :]
+        if len(content) <= _LARGE:
+            _let_go_of(file)  # begins to write it out, so that one flush is enough for many; it stays until then
+        closed.pop_all()
+    return file
+
+
+def _in_place(written: _Written | StorageFailed, error: OSError | None) -> str | StorageFailed:
+    """The name under which an image lies, flushed; its folder is not yet."""
+    if isinstance(written, StorageFailed):
+        return written
+    try:
+        if error is not None:
+            raise error
+        written.part.replace(written.path)
+    except OSError as refused:
+        _remove(written.part)
+        return _failed(written.path, refused)
+    return written.name
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    """Make a new file that holds the content, and have it on the disk.
+
+    Raises:
+        OSError: as of `_begun`.
+    """
+    with _begun(path, content) as file:
         os.fsync(file.fileno())
-        large = len(content) > _LARGE
-        if large and not read_again and hasattr(os, "posix_fadvise"):  # the next is written to the memory of this one
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _let_go_of(file: FileIO) -> None:
+    """Tell the system that nobody reads the file soon."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _remove(part: Path) -> None:
