@@ -7,6 +7,7 @@ goes wrong on this way goes Pillow's own way from the beginning, and that is wha
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
@@ -54,6 +55,8 @@ _INFLATED = 256 * 1024
 _PLAIN, _KEPT = ("RGB", "RGBA"), 4 * 1024 * 1024
 #: Bytes of a stored block: with its head as many as Pillow reads at a time.
 _BLOCK = 64 * 1024 - 7
+#: What SHA-512 takes at a time.
+_A_BLOCK = bytes(128)
 #: How a stream of zlib begins; and the head of a stored block that is not the last: its length, and that inverted.
 _ZLIB, _STORED = b"\x78\x01", struct.Struct("<xHH")
 
@@ -129,9 +132,14 @@ def decoded(
     Raises:
         one of `BROKEN`: cut off or damaged.
     """
-    quick = _quickly_decoded(content, onto) if len(content) > small else None
-    if quick is not None:
-        return quick
+    picture = (_quickly_decoded(content, onto) if len(content) > small else None) or _slowly_decoded(image, content)
+    # isal leaves the upper halves of the vector registers in use, which makes what Pillow reckons next, as when it
+    # shrinks a picture, five times as slow: 0.4 ms instead of 0.07. OpenSSL clears them.
+    hashlib.sha512(_A_BLOCK)
+    return picture
+
+
+def _slowly_decoded(image: PngImageFile, content: bytes) -> Image.Image:
     image.load()
     if _ends_in_nothing(image):
         check_stream(content)  # the decoder takes a whole stream of too few rows for all of them
