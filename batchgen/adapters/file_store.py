@@ -53,7 +53,7 @@ ImageFile = tuple[str, VerifiedImage, bytes]
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A file that is on its way to the disk, under its temporary name."""
+    """A file under its temporary name, not yet on the disk."""
 
     name: str  #: that it is to have, relative to the batch folder
     path: Path
@@ -123,8 +123,10 @@ class FileStore:
         try:
             with written.file as file:
                 os.fsync(file.fileno())
-                if not self._read_again and file.tell() > _LARGE:
-                    _let_go_of(file)  # the next is written to the memory of this one
+                large = file.tell() > _LARGE
+                if large and not self._read_again and hasattr(os, "posix_fadvise"):
+                    # The next is written to the memory of this one.
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
             return error
         return None
@@ -241,7 +243,7 @@ def _folder_of(name: str) -> str:
 
 
 def _begun(path: Path, content: bytes) -> FileIO:
-    """A new file that holds the content, on its way to the disk.
+    """A new file that holds the content, not yet on the disk.
 
     Raises:
         OSError: the disk does not take it; something of it may be there.
@@ -251,8 +253,6 @@ def _begun(path: Path, content: bytes) -> FileIO:
         left = memoryview(content)
         while left:
             left = left[file.write(left) :]
-        if len(content) <= _LARGE:
-            _let_go_of(file)  # begins to write it out, so that one flush is enough for many; it stays until then
         closed.pop_all()
     return file
 
@@ -279,12 +279,6 @@ def _write_flushed(path: Path, content: bytes) -> None:
     """
     with _begun(path, content) as file:
         os.fsync(file.fileno())
-
-
-def _let_go_of(file: FileIO) -> None:
-    """Tell the system that nobody reads the file soon."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _remove(part: Path) -> None:
