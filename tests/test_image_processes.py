@@ -136,6 +136,36 @@ async def test_a_process_ends_with_the_run_that_was_killed_and_keeps_nothing_any
     assert files(tmp_path) == []
 
 
+def started() -> set[int]:
+    """The processes that this one has started, and that have not ended."""
+    return {int(one) for task in Path("/proc/self/task").iterdir() for one in (task / "children").read_text().split()}
+
+
+async def test_a_process_that_was_started_ahead_and_got_nothing_to_do_ends_with_the_run() -> None:
+    before = started()
+    async with ImageProcesses(dying_worker.__name__, "setup", most=2, ahead=True):
+        pass
+    assert started() == before
+
+
+async def test_many_links_of_large_images_start_a_second_process_before_any_image_came(tmp_path: Path) -> None:
+    before = started()
+    with listener() as (server, url):
+        async with image_processes(tmp_path, Checks()) as images:
+            fetched = [asyncio.ensure_future(images.fetch(link(url, width=1024, height=1024))) for _ in range(16)]
+            with await asked(server):
+                assert len(started() - before) == 2
+            for one in fetched:
+                one.cancel()
+
+
+async def test_many_links_of_small_images_are_left_to_one_process(tmp_path: Path) -> None:
+    before = started()
+    async with host(tiny_png()) as url, image_processes(tmp_path, Checks()) as images:
+        await asyncio.gather(*(images.fetch(link(url, width=64, height=64)) for _ in range(60)))
+        assert len(started() - before) == 1
+
+
 @asynccontextmanager
 async def several(tmp_path: Path, count: int) -> AsyncIterator[list[asyncio.Future[object]]]:
     async with host(tiny_png()) as url, image_processes(tmp_path, Checks()) as images:
