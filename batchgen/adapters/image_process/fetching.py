@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -166,8 +167,9 @@ class _Process(asyncio.SubprocessProtocol):
 
     async def close(self) -> None:
         """Let it end; at once, if it may still be coming up and was given nothing to do."""
-        if self._unused and not self._ended.done():
-            self._transport.kill()
+        if self._unused:
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()
         self._pipe.close()
         await asyncio.shield(self._ended)
         self._transport.close()
