@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -48,15 +50,16 @@ def main() -> None:
     asked = parser.parse_args()
     wanted = asked.clients.split(",") if asked.clients else None
     results: list[Measured] = []
-    for name in asked.works:
-        work, found = WORKS[name], list[Measured]()
-        for _ in range(asked.rounds):
-            for client in work.clients:  # in turn, so that what else the machine does meets all of them
-                if wanted is None or client in wanted:
-                    found.append(measure(name, work, client))
-                    print(".", end="", file=sys.stderr, flush=True)
-        print(f"\n{work.title}\n\n{table(found)}", flush=True)
-        results += found
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DIR")) as folder:
+        for name in asked.works:
+            work, found = WORKS[name], list[Measured]()
+            for _ in range(asked.rounds):
+                for client in work.clients:  # in turn, so that what else the machine does meets all of them
+                    if wanted is None or client in wanted:
+                        found.append(measure(name, work, client, place=Path(tempfile.mkdtemp(dir=folder))))
+                        print(".", end="", file=sys.stderr, flush=True)
+            print(f"\n{work.title}\n\n{table(found)}", flush=True)
+            results += found
     if asked.json is not None:
         machine = {"python": platform.python_version(), "machine": platform.platform()}
         asked.json.write_text(json.dumps(machine | {"results": [one.row() for one in results]}, indent=1))

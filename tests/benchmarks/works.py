@@ -63,8 +63,8 @@ WORKS: Mapping[str, Work] = {
         bare=True,
     ),
     "large": Work(
-        title="250 jobs, latency 0, 4 PNGs of 1.7 MB, concurrency 64",
-        jobs=250,
+        title="1,000 jobs, latency 0, 4 PNGs of 1.7 MB, concurrency 64",
+        jobs=1_000,
         concurrency=64,
         samples=4,
         image_bytes=1_690_000,
