@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: What glibc's allocator is told, by the numbers of malloc.h.
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
-#: Arrow's file systems in clouds, which come with all that reads Parquet, if they come: 3 MB.
-_CLOUDS = ("pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs")
 #: Flags that were meant for one time, or may hold a secret, and how many words follow them.
 _ONCE = {
     "--notify": 1,
@@ -80,18 +78,17 @@ def run_to_exit_code(
     return code
 
 
-class _Without(MetaPathFinder):
-    """Finds none of some modules that others can do without."""
+class _NoPandas(MetaPathFinder):
+    """Finds no pandas."""
 
-    def __init__(self, *names: str) -> None:
-        self._names = names
-
-    def find_spec(self, name: str, *_: object) -> None:
+    @classmethod
+    def find_spec(cls, name: str, *_: object) -> None:
         """See `importlib.abc.MetaPathFinder`."""
-        if name in self._names:
-            raise ImportError(f"{name} is not needed here.", name=name)
+        if name == "pandas":
+            raise ImportError(name)
 
-    def invalidate_caches(self) -> None:
+    @classmethod
+    def invalidate_caches(cls) -> None:
         """It has none."""
 
 
@@ -114,10 +111,9 @@ class _ThriftyArrow(MetaPathFinder):
 
             def load_and_ask(arrow: ModuleType) -> None:
                 load(arrow)
-                no_pandas = _Without("pandas")
-                sys.meta_path.insert(0, no_pandas)
+                sys.meta_path.insert(0, _NoPandas)
                 arrow.array([])
-                sys.meta_path.remove(no_pandas)
+                sys.meta_path.remove(_NoPandas)
 
             spec.loader.exec_module = load_and_ask  # type: ignore[assignment, method-assign]
         return spec
@@ -130,7 +126,7 @@ class _ThriftyArrow(MetaPathFinder):
 def _be_thrifty() -> None:
     """Spare memory and time in a process that does nothing but run a batch."""
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own keeps 30 MB that it once had
-    sys.meta_path[:0] = [_ThriftyArrow, _Without(*_CLOUDS)]
+    sys.meta_path.insert(0, _ThriftyArrow)
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 2)  # else each thread that decodes keeps memory of its own
