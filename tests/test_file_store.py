@@ -68,14 +68,39 @@ def test_an_image_is_flushed_before_it_is_renamed_and_its_folder_after(tmp_path:
         store.keep("images/b", *an_image())
         # Another process finds the folder there: whoever made it may not have flushed it yet.
         FileStore(Path({str(tmp_path)!r})).keep("images/c", *an_image())
-        store.keep_all([("images/" + stem, *an_image()) for stem in "def"])
         print(*seen)
     """)
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     first = "os.mkdir folder file os.rename folder"
-    many = "file file file os.rename os.rename os.rename folder"
-    assert done.stdout.strip() == f"{first} file os.rename folder {first} {many}"
+    assert done.stdout.strip() == f"{first} file os.rename folder {first}"
+
+
+def test_each_of_many_images_is_flushed_before_it_is_renamed_and_their_folder_after_all(tmp_path: Path) -> None:
+    program = textwrap.dedent(f"""
+        import os, sys
+        from pathlib import Path
+        from batchgen.adapters.file_store import FileStore
+        from tests.factories import an_image
+        store = FileStore(Path({str(tmp_path)!r}))
+        store.keep("images/first", *an_image())
+        real = os.fsync
+        def tell(step, path):
+            os.write(1, f"{{step}} {{path}}\\n".encode())
+        def fsync(handle):
+            real(handle)
+            tell("flushed", os.readlink(f"/proc/self/fd/{{handle}}"))
+        os.fsync = fsync
+        sys.addaudithook(lambda event, what: tell("renamed", what[0]) if event == "os.rename" else None)
+        store.keep_all([("images/" + stem, *an_image()) for stem in "abc"])
+    """)
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    *steps, last = [tuple(line.split(maxsplit=1)) for line in done.stdout.splitlines()]
+    renamed = [path for step, path in steps if step == "renamed"]
+    assert len(set(renamed)) == 3
+    assert all(steps.index(("flushed", path)) < steps.index(("renamed", path)) for path in renamed)
+    assert last == ("flushed", str(tmp_path / "images"))
 
 
 def test_a_file_that_grows_too_large_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
