@@ -19,6 +19,10 @@ EXIT_CODES = {
 }
 
 
+#: Those that should have ended the program by now: Python's compiler loses what a handler raises while it compiles.
+_heard: list[int] = []
+
+
 def end_in_order() -> None:
     """From now on a signal ends the program as an error does; one that is ignored, as by `nohup`, still is."""
     for number in EXIT_CODES:
@@ -58,6 +62,8 @@ def heard_by(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
         # Has the loop wake up for any signal, even one that comes just before it goes to sleep. asyncio's own handlers
         # would leave the system's behind them when the loop is closed.
         loop.add_signal_handler(signal.SIGWINCH, lambda: None)
+    for number in _heard:
+        stop(signal.Signals(number))
     try:
         yield
     finally:
@@ -66,6 +72,7 @@ def heard_by(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
 
 
 def _end(number: int, _: FrameType | None) -> None:
+    _heard.append(number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(EXIT_CODES[signal.Signals(number)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.adapters.image_process.fetching import ImageProcesses
+from batchgen.adapters.image_process.fetching import ImageProcesses, ProcessDied, _Process
 from batchgen.adapters.image_process.frames import Unpacking, packed
+from batchgen.app.event_loop import run_in_loop
 from batchgen.checks import Checks
 from batchgen.errors import Came, ResultUnavailable
 from batchgen.testing import tiny_png
@@ -45,8 +47,8 @@ async def asked(server: socket.socket) -> socket.socket:
 
 def owner(connection: socket.socket) -> int:
     """The process at the other end."""
-    port = connection.getpeername()[1]
-    socket_name = f"socket:[{_inode(port)}]"
+    port, ours = connection.getpeername()[1], connection.getsockname()[1]
+    socket_name = f"socket:[{_inode(port, to=ours)}]"
     for handle in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):  # closed in the meantime
             if str(handle.readlink()) == socket_name:
@@ -58,9 +60,10 @@ def environment_of(process: int) -> bytes:
     return Path(f"/proc/{process}/environ").read_bytes()
 
 
-def _inode(port: int) -> str:
+def _inode(port: int, *, to: int) -> str:
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return next(row[9] for row in rows if int(row[1].rpartition(":")[2], 16) == port)
+    ends = [[int(place.rpartition(":")[2], 16) for place in row[1:3]] for row in rows]
+    return next(row[9] for row, end in zip(rows, ends, strict=True) if end == [port, to])
 
 
 async def test_an_image_whose_process_is_killed_is_fetched_by_another(tmp_path: Path) -> None:
@@ -72,6 +75,20 @@ async def test_an_image_whose_process_is_killed_is_fetched_by_another(tmp_path: 
             with await asked(server) as second:
                 second.sendall(ANSWER % len(tiny_png()) + tiny_png())
                 assert (tmp_path / (await stored).file_name).read_bytes() == tiny_png()
+
+
+def test_a_process_that_ends_as_soon_as_it_was_started_has_died_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+
+    async def try_often() -> list[object]:
+        told: list[object] = []
+        for _ in range(30):
+            process = await _Process.started("no module", "setup" * 2_000, {})
+            told += await asyncio.gather(process.do("https://image.host/image"), return_exceptions=True)
+            await process.close()
+        return told
+
+    assert [type(one) for one in run_in_loop(try_often())] == [ProcessDied] * 30
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -361,6 +361,21 @@ def test_a_file_that_changes_between_two_readings_is_refused(
         list(manifest.rows())
 
 
+def test_a_parquet_table_that_changes_in_its_place_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    def write(word: str) -> None:
+        table = pa.table({"prompt": [f"{word} {number:06}" for number in range(20_000)]})
+        pq.write_table(table, tmp_path / "new.parquet", compression="none", use_dictionary=False, row_group_size=2_000)
+        (tmp_path / "a.parquet").write_bytes((tmp_path / "new.parquet").read_bytes())
+
+    write("fox")
+    (tmp_path / "m.yaml").write_text("prompts: {file: a.parquet}")
+    rows = read(tmp_path / "m.yaml").rows()
+    next(rows)
+    write("owl")
+    with pytest.raises(UsageError, match="changed while it was being read"):
+        list(rows)
+
+
 # Streams
 
 

@@ -29,6 +29,11 @@ class Finder:
     def find_spec(self, name, *_):
         if name == moment:
             send()
+        if (moment, name) == ("swallowed", "aiohttp.client"):
+            try:
+                send()
+            except BaseException:
+                pass  # as Python's compiler does
 
 class Printing:
     def __init__(self, stream):
@@ -98,6 +103,16 @@ def test_a_signal_while_a_run_is_still_loaded_ends_it_with_its_code_and_nothing_
     assert "Traceback" not in done.stderr
     assert place.simulator.audit().accepted == 0
     assert not list(place.folder.rglob("*.part"))
+    assert place.run().exit_code == 0
+
+
+@SIGNALS
+def test_a_signal_that_pythons_compiler_swallows_ends_the_run_before_anything_is_paid(
+    place: Place, number: signal.Signals
+) -> None:
+    done = signalled(place, "swallowed", number, "asyncio")
+    assert done.returncode == (130 if number == signal.SIGINT else 143), done.stderr
+    assert place.simulator.audit().accepted == 0
     assert place.run().exit_code == 0
 
 

@@ -9,8 +9,8 @@ import ctypes
 def give_back() -> None:
     """Give the system back what was freed, as far as the C library can.
 
-    Of itself, glibc gives back what lies at the end of an arena alone: what planning a million rows had needed for a
-    while would count as the run's own for as long as it goes on.
+    Of itself, glibc gives back what lies at the end of an arena alone. It takes the longer, the more was freed, and
+    stops all threads that want memory meanwhile.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

@@ -136,22 +136,28 @@ async def _run_held(
     async with SQLiteJournal.open(folder.journal, run_id=run_id, clock=SystemClock().now) as journal:
         freezing = partial(frozen_plan, manifest, settings, folder, go_on=switch.go_on)
         plan = await asyncio.to_thread(freezing)
-        give_back()
+        await _tidy(settings)
         batch = RunningBatch(
             manifest=manifest, settings=settings, folder=folder, plan=plan, run_id=run_id, scorers=scorers
         )
         index_anew = partial(_index_anew, batch)
         async with kept_up_to_date(index_anew, every=settings.index_every):
             outcome = await _pass(batch, journal, observer, switch)
-    give_back()
+    await _tidy(settings)
     await asyncio.to_thread(index_anew)
-    give_back()
+    await _tidy(settings)
     if settings.report and outcome.error is None and not switch.told:
         with contextlib.suppress(Stopped):
             await asyncio.to_thread(_write_report, folder, switch)
     if outcome.error is not None:
         raise outcome.error
     return await asyncio.to_thread(_result, batch, outcome)
+
+
+async def _tidy(settings: Settings) -> None:
+    """What a part of the run had needed for a while is not the run's for as long as it goes on."""
+    if settings.own_process:
+        await asyncio.to_thread(give_back)
 
 
 def _result(batch: RunningBatch, outcome: _Outcome) -> RunResult:

@@ -57,6 +57,7 @@ class Settings:
     metrics_file: Path | None = None  #: where the run keeps its figures in Prometheus' text format
     report: bool = True  #: whether the run ends with a report
     grace: float = 30.0  #: seconds that jobs in flight are waited for once the run is stopping
+    own_process: bool = False  #: whether nothing else runs in the process, so that its memory may be given back
 
     def time_left(self, now: float) -> float | None:
         """Seconds until the run stops submitting, at least 0; None: it does not.

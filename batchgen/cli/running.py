@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -137,7 +138,8 @@ def _be_thrifty() -> None:
 
 async def _run(manifest: str, out: str | None, settings: Settings, view: ProgressView, switch: StopSwitch) -> RunResult:
     with heard_by(lambda number: switch.stop(number.name, exit_code=EXIT_CODES[number])):
-        return await run_async(manifest, out=out, settings=settings, observer=view, switch=switch)
+        alone = replace(settings, own_process=True)
+        return await run_async(manifest, out=out, settings=alone, observer=view, switch=switch)
 
 
 def command_line(typed: Sequence[str], *, out: Path | None = None) -> list[str]:

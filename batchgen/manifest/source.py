@@ -76,6 +76,19 @@ class Source:
                 if (said := text.strip()) and not _COMMENT.match(said):
                     yield number, said
 
+    def must_be_unchanged(self) -> None:
+        """For who has read it in another way than in lines.
+
+        Raises:
+            UsageError: it cannot be read, or has changed since it was first read.
+        """
+        with _opened(self.path) as file:
+            try:
+                if _digest(file) != self.sha256:
+                    raise self.changed()
+            except OSError as error:
+                raise _unreadable(self.path, error) from error
+
     def changed(self) -> UsageError:
         """To be raised where another reading finds something else than the first."""
         return UsageError(f"{self.named} changed while it was being read. Run the same command again.")
@@ -236,14 +249,19 @@ def _read_once(path: Path, named: str, encoding: str | None) -> Source:
     with _opened(path) as file:
         try:
             if path.suffix.lower() == ".parquet":
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-                return Source(path=path, named=named, sha256=digest.hexdigest())
+                return Source(path=path, named=named, sha256=_digest(file))
             spoken = encoding or _sniffed(file)
             _check(_lines(file, spoken, digest.update), named, spoken)
         except OSError as error:
             raise _unreadable(path, error) from error
     return Source(path=path, named=named, sha256=digest.hexdigest(), encoding=spoken)
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _sniffed(file: BinaryIO) -> str:

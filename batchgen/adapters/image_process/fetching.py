@@ -151,7 +151,8 @@ class _Process(asyncio.SubprocessProtocol):
         )
         process._transport = transport
         process._pipe = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
-        process._pipe.write(packed(setup))
+        if not process._pipe.is_closing():  # else it has ended already, and whoever gives it an order is told
+            process._pipe.write(packed(setup))
         return process
 
     @property

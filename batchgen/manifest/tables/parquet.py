@@ -47,8 +47,7 @@ def open_table(source: Source, problems: Problems) -> Table | None:
         except (OSError, pa.ArrowException, ValueError, OverflowError) as error:
             noted.add(number + 1, f"the table cannot be read from here on: {_short(error)}.", "Write it anew.")
             return
-        if number != rows:
-            raise source.changed()
+        source.must_be_unchanged()
 
     return Table(names=schema.names, line=None, text=False, types=types, odd=odd, records=records)
 
