@@ -20,7 +20,7 @@ from batchgen.adapters.image_process.fetching import ImageProcesses, ProcessDied
 from batchgen.adapters.image_process.frames import Unpacking, packed
 from batchgen.app.event_loop import run_in_loop
 from batchgen.checks import Checks
-from batchgen.errors import Came, ResultUnavailable
+from batchgen.errors import Came, ResultUnavailable, StorageFailed
 from batchgen.testing import tiny_png
 from tests import dying_worker
 from tests.contracts.test_fetcher_contract import PAGE, files, host, image_processes, link
@@ -89,6 +89,15 @@ def test_a_process_that_ends_as_soon_as_it_was_started_has_died_and_no_more(monk
         return told
 
     assert [type(one) for one in run_in_loop(try_often())] == [ProcessDied] * 30
+
+
+async def test_a_system_that_starts_no_more_processes_is_an_error_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    async with image_processes(tmp_path, Checks()) as images:
+        with pytest.raises(StorageFailed, match=r"starts no process to fetch images in: .*gone.*Nothing that was paid"):
+            await images.fetch(link("https://image.host/image"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -110,7 +110,13 @@ class ImageProcesses:
     async def _started(self) -> _Process:
         environment = _environment().items()  # a key of a letter or two is in many a path, and no secret
         ours = {name: value for name, value in environment if name == "PYTHONPATH" or self._clean(value) == value}
-        return await _Process.started(self._module, self._setup, ours)
+        try:
+            return await _Process.started(self._module, self._setup, ours)
+        except OSError as error:
+            raise StorageFailed(
+                f"The system starts no process to fetch images in: {error}. Nothing that was paid for is lost; "
+                "see that it has room for one more, then run the same command again."
+            ) from error
 
     def _free(self) -> _Process | None:
         """The one that has least to do, unless there should be another."""
