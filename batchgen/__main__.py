@@ -6,7 +6,7 @@ import sys
 import time
 from typing import NoReturn
 
-from batchgen.signals import EXIT_CODES, end_in_order
+from batchgen.signals import EXIT_CODES, end_in_order, hear_no_more
 
 
 def main() -> NoReturn:
@@ -17,6 +17,7 @@ def main() -> NoReturn:
     try:
         from batchgen.cli import main as program
     except KeyboardInterrupt:
+        hear_no_more()
         sys.exit(EXIT_CODES[signal.SIGINT])
     program(began=began)
 

@@ -19,7 +19,8 @@ EXIT_CODES = {
 }
 
 
-#: Those that should have ended the program by now: Python's compiler loses what a handler raises while it compiles.
+#: Those that should have ended the program by now: Python's compiler loses what a handler raises while it compiles, and
+#: others wrap it in errors of their own.
 _heard: list[int] = []
 
 
@@ -30,11 +31,19 @@ def end_in_order() -> None:
             signal.signal(number, _end)
 
 
+def exit_code_heard() -> int | None:
+    """What the program ends with because of a signal that should have ended it already; None if none came."""
+    return EXIT_CODES[signal.Signals(_heard[0])] if _heard else None
+
+
 def hear_no_more() -> None:
     """Let no signal change the exit code any more, to the last moment of the interpreter.
 
     For a program that starts no others from here on: they would ignore signals, too.
     """
+    # Where a KeyboardInterrupt has gone through code made of text, as by dataclasses, Python ends by the signal itself,
+    # unless other such code has run since.
+    exec("")
     for number in EXIT_CODES:
         if signal.getsignal(number) in (_end, _let_it_stand):
             signal.signal(number, signal.SIG_IGN)

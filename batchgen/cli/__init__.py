@@ -21,7 +21,7 @@ from batchgen.cli.reviewing import diff, grid, report
 from batchgen.cli.speech import complain, let_go, say, tell
 from batchgen.cli.standing import clean, history, status
 from batchgen.errors import BatchgenError, ManifestError
-from batchgen.signals import EXIT_CODES, end_in_order, hear_no_more
+from batchgen.signals import EXIT_CODES, end_in_order, exit_code_heard, hear_no_more
 
 if TYPE_CHECKING:
     from batchgen.app.settings import Settings
@@ -338,6 +338,8 @@ def _exit_code(began: float | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_CODES[signal.SIGINT]
     except Exception as bug:  # noqa: BLE001  # the last resort: a bug is reported, not thrown at the user
+        if (code := exit_code_heard()) is not None:
+            return code
         if isinstance(bug, OSError) and _was_printing_help(bug):
             return 0
         _report(bug)
