@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,8 +30,6 @@ class Finder:
     def find_spec(self, name, *_):
         if name == moment:
             send()
-        if (moment, name) == ("in text", "click"):
-            exec("send()", globals())  # as dataclasses make their methods
         if moment in ("swallowed", "wrapped") and name == "aiohttp.client":
             try:
                 send()
@@ -110,7 +109,7 @@ def test_a_signal_while_a_run_is_still_loaded_ends_it_with_its_code_and_nothing_
 
 
 @SIGNALS
-@pytest.mark.parametrize("moment", ["swallowed", "wrapped", "in text"])
+@pytest.mark.parametrize("moment", ["swallowed", "wrapped"])
 def test_a_signal_of_which_others_make_something_else_ends_the_run_before_anything_is_paid(
     place: Place, moment: str, number: signal.Signals
 ) -> None:
@@ -119,6 +118,22 @@ def test_a_signal_of_which_others_make_something_else_ends_the_run_before_anythi
     assert "a bug" not in done.stderr
     assert place.simulator.audit().accepted == 0
     assert place.run().exit_code == 0
+
+
+@pytest.mark.parametrize("moment", ["click", "batchgen.app.running"])
+def test_ctrl_c_amid_code_that_is_made_of_text_has_its_exit_code_too(tmp_path: Path, moment: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"""
+import os, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {moment!r}:
+            exec("os.kill(os.getpid(), 2)", globals())  # as dataclasses make their methods
+sys.meta_path.insert(0, Finder())
+""")
+    path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[1])))
+    command = [sys.executable, "-m", "batchgen", "run", "nowhere.yaml"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, "")
 
 
 @SIGNALS
