@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from batchgen.adapters.image_process.frames import Unpacking
+from batchgen.adapters.image_process.frames import UP, Unpacking, packed
 
 
 def main() -> None:
@@ -15,4 +15,5 @@ def main() -> None:
     values: list[object] = []
     while len(values) < 2:
         values += unpacking.feed(os.read(sys.stdin.fileno(), 65536))
+    os.write(sys.stdout.fileno(), packed((UP, None)))
     os.kill(os.getpid(), signal.SIGKILL)

@@ -118,6 +118,13 @@ async def test_an_image_that_kills_each_process_is_refused_and_the_run_goes_on(t
     assert (caught.value.permanent, caught.value.came) == (True, Came.SPOILT)
 
 
+async def test_a_process_that_ends_before_it_begins_is_no_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    async with ImageProcesses(dying_worker.__name__, "setup", most=1) as images:
+        with pytest.raises(StorageFailed, match="ends before it begins"):
+            await images.fetch(link("https://images.test/a"))
+
+
 async def test_a_secret_is_not_quoted_from_what_is_no_image(tmp_path: Path) -> None:
     async with host(PAGE) as url, image_processes(tmp_path, Checks()) as images:
         with pytest.raises(ResultUnavailable) as caught:

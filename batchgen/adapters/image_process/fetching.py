@@ -11,7 +11,16 @@ from itertools import count
 from pathlib import Path
 from typing import Self, cast
 
-from batchgen.adapters.image_process.frames import Broken, NotWritten, Order, Outcome, Unavailable, Unpacking, packed
+from batchgen.adapters.image_process.frames import (
+    UP,
+    Broken,
+    NotWritten,
+    Order,
+    Outcome,
+    Unavailable,
+    Unpacking,
+    packed,
+)
 from batchgen.errors import Came, ResultUnavailable, StorageFailed
 from batchgen.model import StoredImage, VerifiedImage
 from batchgen.ports import SampleLink
@@ -20,6 +29,10 @@ from batchgen.ports import SampleLink
 _PLENTY = 8 * 1024 * 1024
 #: Characters of a body that are quoted.
 _QUOTED = 120
+_NEVER_UP = (
+    "The process to fetch images in ends before it begins; what it says of that stands above. Nothing that was paid "
+    "for is lost; see that batchgen is installed whole and the system has room, then run the same command again."
+)
 #: Parts of names of variables that hold what no image process needs.
 _SECRET = ("KEY", "SECRET", "TOKEN", "PASSWORD")
 
@@ -99,6 +112,8 @@ class ImageProcesses:
             try:
                 return await process.do(link)
             except ProcessDied:
+                if not process.up:
+                    raise StorageFailed(_NEVER_UP) from None
                 return Unavailable(
                     message="What came makes the decoder crash.",
                     http_status=200,
@@ -139,7 +154,7 @@ class _Process(asyncio.SubprocessProtocol):
     """One image process, as its event loop tells of it."""
 
     def __init__(self) -> None:
-        self.died, self._unused = False, True
+        self.died, self.up, self._unused = False, False, True
         self._numbers: Iterator[int] = count()
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._orders: list[bytes] = []  #: of this turn of the loop, which go through the pipe together
@@ -209,6 +224,7 @@ class _Process(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Outcomes, in pieces."""
         for number, outcome in self._unpacking.feed(data):
+            self.up = self.up or number == UP
             waiting = self._waiting.get(number)
             if waiting is not None and not waiting.done():
                 waiting.set_result(outcome)

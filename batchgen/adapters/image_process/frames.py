@@ -12,6 +12,8 @@ from batchgen.model import StoredImage, VerifiedImage
 from batchgen.ports import SampleLink
 
 _LENGTH = struct.Struct("<I")
+#: Instead of an order's number: what a process tells of itself once it has its setup.
+UP = -1
 
 
 @dataclass(frozen=True, slots=True)

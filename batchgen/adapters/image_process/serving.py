@@ -7,6 +7,7 @@ ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import threading
@@ -17,7 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from batchgen.adapters.image_process.frames import Broken, NotWritten, Order, Outcome, Unavailable, Unpacking, packed
+from batchgen.adapters.image_process.frames import (
+    UP,
+    Broken,
+    NotWritten,
+    Order,
+    Outcome,
+    Unavailable,
+    Unpacking,
+    packed,
+)
 from batchgen.errors import ResultUnavailable, StorageFailed
 from batchgen.intake import Intake, Prepared
 from batchgen.model import VerifiedImage
@@ -57,7 +67,7 @@ class Serving:
     """Does what orders say until there are no more.
 
     Args:
-        outcomes: frames of an order's number and its `Outcome` go there.
+        outcomes: frames of an order's number and its `Outcome` go there; before all others, one that says `UP`.
     """
 
     def __init__(self, hosts: Hosts, intake: Intake, store: Store, *, outcomes: BinaryIO) -> None:
@@ -66,6 +76,8 @@ class Serving:
         self._decoding = ThreadPoolExecutor(_DECODED_AT_A_TIME, thread_name_prefix="decoding")
         self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         self._under_way: set[asyncio.Task[None]] = set()
+        with contextlib.suppress(OSError):  # nobody listens any more
+            self._tell([(UP, None)])
         threading.Thread(target=self._keep_all, name="keeping", daemon=True).start()
 
     def take(self, order: Order) -> None:
@@ -114,9 +126,11 @@ class Serving:
             os._exit(0)  # the run was killed, and another may work here: nothing more takes its place
         prepared = [one.outcome for one in done if isinstance(one.outcome, Prepared)]
         kept = iter(self._kept(prepared))
-        for one in done:
-            outcome = next(kept) if isinstance(one.outcome, Prepared) else one.outcome
-            self._outcomes.write(packed((one.number, outcome)))
+        self._tell([(one.number, next(kept) if isinstance(one.outcome, Prepared) else one.outcome) for one in done])
+
+    def _tell(self, outcomes: Sequence[tuple[int, Outcome | None]]) -> None:
+        for outcome in outcomes:
+            self._outcomes.write(packed(outcome))
         self._outcomes.flush()
 
     def _kept(self, prepared: Sequence[Prepared]) -> list[Outcome]:
