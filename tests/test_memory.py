@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import batchgen
 from batchgen.adapters.memory import give_back
 from batchgen.streaming import streamed
 
@@ -64,3 +66,21 @@ def test_what_was_freed_between_things_that_stay_is_given_back() -> None:
     give_back()
     assert held - _own() > _PIECE * _PIECES / 2
     libc.free(pieces[-1])
+
+
+@pytest.mark.parametrize("own_process", [False, True])
+def test_a_run_in_a_process_that_is_somebody_elses_leaves_its_memory_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_process: bool
+) -> None:
+    libraries: list[object] = []
+    real = ctypes.CDLL
+
+    def opened(*name: Any) -> ctypes.CDLL:
+        libraries.append(name)
+        return real(*name)
+
+    monkeypatch.setattr(ctypes, "CDLL", opened)
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("profile: simulator\nparams: {width: 16, height: 16}\nprompts: [A fox]\n")
+    batchgen.run(manifest, out=tmp_path / "out", settings=batchgen.Settings(own_process=own_process))
+    assert bool(libraries) is own_process

@@ -44,7 +44,8 @@ class ProcessDied(Exception):
 class ImageProcesses:
     """`ports.ImageFetcher` by processes that are started as they are needed; an async context manager.
 
-    An image whose process dies is tried once more in one of its own; only if that dies too is it the image's fault.
+    An image whose process dies is tried once more in one of its own; only if that dies too, once it is up, is it the
+    image's fault.
 
     Args:
         module: whose `main` the processes run; `serving.Orders` on standard input.
